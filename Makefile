@@ -1,0 +1,108 @@
+# Martlet's commands. `make run` and `make test` take a Debian machine with a Swift toolchain to a serving instance and to
+# all tests passed; everything else is for those who change the code.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: run build test bench format lint fuzz sanitize soak setup setup-test setup-bench venv clean
+
+BINARY := .build/release/martlet
+VENV := .build/venv
+# What `make run` hands to `martlet serve --dev`.
+ARGS ?=
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev
+TEST_PACKAGES := curl nghttp2-client openssl python3-venv
+BENCH_PACKAGES := h2o redis-server webdis
+SOURCES := Sources Tests Fuzz Benchmarks Package.swift
+
+# Installs those of the packages $(1) that are missing, and is silent when none is.
+define install
+	if ! command -v dpkg-query > /dev/null; then \
+	    echo "setup: not a Debian system; these packages, or what they are called here, must be installed: $(1)"; \
+	    exit 0; \
+	fi; \
+	missing=""; \
+	for package in $(1); do \
+	    dpkg-query -W -f '$${db:Status-Status}' "$$package" 2> /dev/null | grep -qx installed \
+	        || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    echo "setup: installing$$missing"; \
+	    as_root=""; \
+	    if [ "$$(id -u)" != 0 ]; then \
+	        command -v sudo > /dev/null \
+	            || { echo "setup: root or sudo is needed for: apt-get install$$missing"; exit 1; }; \
+	        as_root=sudo; \
+	    fi; \
+	    $$as_root apt-get update -q; \
+	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+endef
+
+run: build
+	exec $(BINARY) serve --dev $(ARGS)
+
+build: setup
+	swift build -c release --product martlet
+
+test: setup-test build venv
+	swift test
+	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest Tests/EndToEnd
+
+# What takes too long for every change.
+soak: setup-test build venv
+	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest Tests/EndToEnd -m soak
+
+bench: setup-bench build venv
+	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py
+
+format:
+	swift format --in-place --recursive $(SOURCES)
+
+lint:
+	swift format lint --strict --recursive $(SOURCES)
+	Tests/lint.sh
+
+# Every target in Fuzz/, under libFuzzer and the address sanitizer: first the inputs that once broke it, then new ones.
+# Swift's own crash handler would catch the signal before libFuzzer, which then could not save the input.
+fuzz: export SWIFT_BACKTRACE := enable=no
+fuzz: setup
+	shopt -s nullglob; \
+	for directory in Fuzz/*/; do \
+	    target=$$(basename "$$directory"); \
+	    MARTLET_DEV=1 swift build --scratch-path .build-fuzz --sanitize fuzzer --sanitize address --product "$$target"; \
+	    mkdir -p ".build-fuzz/corpus/$$target"; \
+	    crashers=("$${directory}Crashers"/*); \
+	    if [ $${#crashers[@]} -gt 0 ]; then ".build-fuzz/debug/$$target" "$${crashers[@]}"; fi; \
+	    ".build-fuzz/debug/$$target" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=".build-fuzz/$$target-" \
+	        ".build-fuzz/corpus/$$target"; \
+	done
+
+# The unit tests under the thread sanitizer, then under the address sanitizer.
+sanitize: setup
+	swift test --scratch-path .build-thread --sanitize thread
+	swift test --scratch-path .build-address --sanitize address
+
+setup:
+	@$(call install,$(BUILD_PACKAGES))
+
+setup-test: setup
+	@$(call install,$(TEST_PACKAGES))
+
+setup-bench: setup-test
+	@$(call install,$(BENCH_PACKAGES))
+
+venv: $(VENV)/.complete
+
+$(VENV)/.complete: Tests/EndToEnd/requirements.txt | setup-test
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# Data of an instance that `make run` started is left alone.
+clean:
+	swift package clean
+	rm -rf $(VENV) .build-fuzz .build-thread .build-address

@@ -1,0 +1,106 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+/// `MARTLET_DEV=1` adds what only Martlet's own developers build: the fuzz targets.
+let isDevelopment = ProcessInfo.processInfo.environment["MARTLET_DEV"] == "1"
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The data path's targets: whole-module optimised as any release build, and without the run-time check that two
+/// accesses to one variable do not overlap, which the compiler already proves for all but class members. A debug
+/// build, which the tests run, keeps the check.
+let dataPathSettings: [SwiftSetting] =
+    swiftSettings + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
+let package = Package(
+    name: "martlet",
+    products: [.executable(name: "martlet", targets: ["martlet"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // MARK: System libraries
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CJWT", pkgConfig: "libjwt", providers: [.apt(["libjwt-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // MARK: Rooms, from the bottom up
+        .target(name: "Tenancy", swiftSettings: dataPathSettings),
+        .target(name: "Engine", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
+        .target(name: "Access", dependencies: ["Tenancy", "CJWT", "COpenSSL"], swiftSettings: dataPathSettings),
+        .target(name: "Admission", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
+        .target(
+            name: "Metering",
+            dependencies: ["Tenancy", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: dataPathSettings
+        ),
+        .target(
+            name: "Catalog",
+            dependencies: ["Tenancy", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: dataPathSettings
+        ),
+        .target(
+            name: "CacheService",
+            dependencies: ["Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog"],
+            swiftSettings: dataPathSettings
+        ),
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Tenancy", "CacheService", "CNGHTTP2",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: dataPathSettings
+        ),
+        .target(
+            name: "Server",
+            dependencies: [
+                "Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog", "CacheService", "Gateway", "COpenSSL",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "martlet",
+            dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swiftSettings
+        ),
+
+        // MARK: Tests
+        .testTarget(name: "TenancyTests", dependencies: ["Tenancy"], swiftSettings: swiftSettings),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "COpenSSL"], swiftSettings: swiftSettings),
+        .testTarget(name: "AccessTests", dependencies: ["Access", "COpenSSL"], swiftSettings: swiftSettings),
+        .testTarget(name: "AdmissionTests", dependencies: ["Admission"], swiftSettings: swiftSettings),
+        .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: swiftSettings),
+        .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: swiftSettings),
+        .testTarget(name: "CacheServiceTests", dependencies: ["CacheService"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: ["Gateway", .product(name: "NIOEmbedded", package: "swift-nio")],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(name: "ServerTests", dependencies: ["Server"], swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6]
+)

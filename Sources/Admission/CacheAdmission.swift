@@ -1,0 +1,78 @@
+import Tenancy
+
+/// What a tenant may use over all its caches. One for each tenant, shared by every event loop.
+package final class TenantAdmission: Sendable {
+    package let rates: RateLimits
+    /// Tokens minted a second.
+    package let tokens = RateLimiter()
+    /// Bytes of requests that are being received or answered, within those of the process.
+    package let bytesInFlight: SharedByteBudget
+
+    /// - Parameters:
+    ///   - bytesInFlight: this tenant's budget; nil for one that only the process bounds.
+    ///   - process: the budget of all tenants together.
+    package init(limits: Limits = Limits(), bytesInFlight: Int? = nil, process: SharedByteBudget? = nil) {
+        rates = RateLimits(limits)
+        tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: 0)
+        self.bytesInFlight = SharedByteBudget(limit: bytesInFlight ?? .max, parent: process)
+    }
+
+    /// Takes up changed limits, in force for the next call on every event loop.
+    package func update(limits: Limits, nowNanoseconds: UInt64) {
+        rates.set(limits, nowNanoseconds: nowNanoseconds)
+        tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: nowNanoseconds)
+    }
+
+    /// Admits the minting of one token.
+    /// - Throws: ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``.
+    package func admitToken(nowNanoseconds: UInt64) throws(MartletError) {
+        if let delay = tokens.take(1, nowNanoseconds: nowNanoseconds) {
+            throw .rateLimited(limit: .maxTokensPerSecond, value: tokens.rate ?? 0, retryAfterMilliseconds: delay)
+        }
+    }
+}
+
+/// What the calls on a cache may use: the cache's own limits, within its tenant's. One for each cache, shared by every
+/// event loop.
+package final class CacheAdmission: Sendable {
+    package let tenant: TenantAdmission
+    package let rates: RateLimits
+
+    package init(tenant: TenantAdmission, limits: Limits = Limits()) {
+        self.tenant = tenant
+        rates = RateLimits(limits)
+    }
+
+    /// Takes up the cache's changed limits, in force for the next call on every event loop.
+    package func update(limits: Limits, nowNanoseconds: UInt64) {
+        rates.set(limits, nowNanoseconds: nowNanoseconds)
+    }
+
+    /// Admits a call, or refuses it at no cost to the limits.
+    ///
+    /// - Parameters:
+    ///   - operations: as the billing policy counts what is known of the call; at least 1.
+    ///   - bytesIn: key and value.
+    ///   - nowNanoseconds: the monotonic clock, read once per event-loop tick.
+    /// - Throws: ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)`` with the first limit that is met, the
+    ///   cache's before the tenant's.
+    /// - Complexity: one load for each limit that is not set, one compare-and-exchange for each that is. No allocation.
+    @inlinable
+    package func admit(operations: UInt64, bytesIn: UInt64, nowNanoseconds: UInt64) throws(MartletError) {
+        try rates.take(operations: operations, bytesIn: bytesIn, nowNanoseconds: nowNanoseconds)
+        do {
+            try tenant.rates.take(operations: operations, bytesIn: bytesIn, nowNanoseconds: nowNanoseconds)
+        } catch {
+            rates.giveBack(operations: operations, bytesIn: bytesIn)
+            throw error
+        }
+    }
+
+    /// Charges what an admitted call turned out to cost beyond what it was admitted for: a value read, and the operations
+    /// that its size adds. It is never refused; a debt holds back the calls that follow.
+    @inlinable
+    package func settle(extraOperations: UInt64, bytesOut: UInt64, nowNanoseconds: UInt64) {
+        rates.charge(operations: extraOperations, bytesOut: bytesOut, nowNanoseconds: nowNanoseconds)
+        tenant.rates.charge(operations: extraOperations, bytesOut: bytesOut, nowNanoseconds: nowNanoseconds)
+    }
+}

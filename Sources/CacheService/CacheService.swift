@@ -1,0 +1,134 @@
+import Access
+import Admission
+import Catalog
+import Engine
+import Metering
+import Synchronization
+import Tenancy
+
+/// The one place where the six steps of a request stand, for every door: identify, resolve, permit, admit, execute,
+/// meter. This type is what all event loops share; each loop works through a ``ServiceLane`` of its own.
+package final class CacheService: Sendable {
+    package let catalog: Catalog
+    package let engine: EmbeddedEngine
+    package let choice: EngineChoice
+    package let meters: MeterFile
+    package let verifier: TokenVerifier
+    package let verification: VerificationQueue
+    package let failures: FailureMemory
+    package let sizes: SizeDefaults
+    package let clock: any WallClock
+    /// The tenant whose data the root key may use.
+    package let defaultTenant: TenantID
+    /// Bytes of request bodies that all connections of the process may hold.
+    package let bodyBudget: SharedByteBudget
+    private let open = Mutex<[CacheID: SharedCache]>([:])
+    private let tenants = Mutex<[TenantID: TenantAdmission]>([:])
+
+    package init(
+        catalog: Catalog, engine: EmbeddedEngine, choice: EngineChoice, meters: MeterFile, verifier: TokenVerifier,
+        verification: VerificationQueue, failures: FailureMemory, sizes: SizeDefaults, clock: any WallClock,
+        defaultTenant: TenantID, bodyBytes: Int
+    ) {
+        self.catalog = catalog
+        self.engine = engine
+        self.choice = choice
+        self.meters = meters
+        self.verifier = verifier
+        self.verification = verification
+        self.failures = failures
+        self.sizes = sizes
+        self.clock = clock
+        self.defaultTenant = defaultTenant
+        self.bodyBudget = SharedByteBudget(limit: bodyBytes)
+    }
+
+    /// What all lanes share of one cache, made when it is first used.
+    ///
+    /// - Returns: nil when the catalog does not hold the cache any more.
+    func shared(_ id: CacheID) -> SharedCache? {
+        open.withLock { open in
+            if let shared = open[id] { return shared }
+            // Read under the lock: a cache that was deleted meanwhile is not made again by a late request.
+            let snapshot = catalog.snapshot
+            guard let record = snapshot.cache(id), let tenant = snapshot.tenant(record.tenant) else { return nil }
+            let shared = SharedCache(
+                items: engine.openCache(id, limits: EngineCacheLimits(record.limits)),
+                admission: CacheAdmission(tenant: admission(of: tenant), limits: record.limits))
+            open[id] = shared
+            return shared
+        }
+    }
+
+    private func admission(of tenant: TenantRecord) -> TenantAdmission {
+        tenants.withLock { tenants in
+            if let known = tenants[tenant.id] { return known }
+            let made = TenantAdmission(limits: tenant.limits, bytesInFlight: bodyBudget.limit / 4, process: bodyBudget)
+            tenants[tenant.id] = made
+            return made
+        }
+    }
+
+    /// Takes in what the catalog has published: closes caches that are gone, hands changed limits on. Called by the
+    /// catalog within the change, so that whoever made it finds it in force. Cost: O(open caches).
+    package func catalogChanged(_ snapshot: CatalogSnapshot) {
+        let now = clock.uptimeNanoseconds()
+        tenants.withLock { tenants in
+            for (id, admission) in tenants {
+                if let record = snapshot.tenant(id) {
+                    admission.update(limits: record.limits, nowNanoseconds: now)
+                } else {
+                    tenants[id] = nil
+                }
+            }
+        }
+        open.withLock { open in
+            for (id, shared) in open {
+                if let record = snapshot.cache(id) {
+                    shared.items.setLimits(EngineCacheLimits(record.limits))
+                    shared.admission.update(limits: record.limits, nowNanoseconds: now)
+                } else {
+                    engine.closeCache(shared.items)
+                    forget(id)
+                    meters.retire(cache: id)
+                    open[id] = nil
+                }
+            }
+        }
+    }
+
+    /// Empties a cache. Complete for every read that begins after it returns. Cost: O(1).
+    package func flush(_ id: CacheID) {
+        shared(id)?.items.flush()
+        forget(id)
+    }
+
+    private func forget(_ id: CacheID) {
+        if case .late(let late) = choice { late.forget(id) }
+    }
+
+    /// What the engine holds of a cache now; nil when nobody has used it since the start.
+    package func statistics(_ id: CacheID) -> EngineCacheStatistics? {
+        open.withLock { $0[id]?.items.statistics }
+    }
+}
+
+/// What all event loops share of one cache.
+package final class SharedCache: Sendable {
+    let items: EngineCache
+    let admission: CacheAdmission
+
+    init(items: EngineCache, admission: CacheAdmission) {
+        self.items = items
+        self.admission = admission
+    }
+}
+
+extension EngineCacheLimits {
+    init(_ limits: Limits) {
+        self.init(
+            maxBytes: limits[.maxBytes].map { Int(clamping: $0) },
+            reservedBytes: limits[.reservedBytes].map { Int(clamping: $0) } ?? 0,
+            maxItems: limits[.maxItems].map { Int(clamping: $0) })
+    }
+}

@@ -1,0 +1,159 @@
+import Access
+import Catalog
+import Tenancy
+
+/// Step one: who is calling.
+package enum Identity {
+    case known(LaneCaller)
+    case refused(MartletError)
+    /// A signature is being checked; the closure that the caller gave will be called on the lane's thread.
+    case later
+}
+
+extension ServiceLane {
+    /// Finds the caller behind the bytes of an `authorization` field or its equivalent.
+    ///
+    /// A credential that this loop has seen is one hash look-up. An API key that it has not seen is a SHA-256 and a look-up
+    /// in the catalog's snapshot. A token that it has not seen is verified off this thread, on a bounded queue.
+    ///
+    /// - Parameters:
+    ///   - credential: The raw bytes, in any form that is accepted.
+    ///   - address: The peer's address, by which signature checks of false tokens are throttled.
+    ///   - later: Asked for a closure only when the answer is not here yet.
+    package func identify(
+        _ credential: UnsafeRawBufferPointer, address: [UInt8], later: () -> LateHandler<LaneCaller>
+    ) -> Identity {
+        if let remembered = credentials.value(for: credential) {
+            guard let fault = fault(of: remembered) else { return .known(remembered) }
+            credentials.remove(credential)
+            return .refused(fault)
+        }
+        guard credential.count > 0 else { return .refused(.missingCredential) }
+        switch Credential.parse(credential) {
+        case .rootKey(let hash): return identify(rootKey: hash, presented: credential)
+        case .apiKey(let hash): return identify(apiKey: hash, presented: credential)
+        case .token(let token): return verify(token, presented: credential, address: address, later: later)
+        case nil: return .refused(.invalidCredential)
+        }
+    }
+
+    /// Why a remembered caller is no longer good, or nil. Cost: two comparisons while the catalog stands still.
+    @inline(__always)
+    package func fault(of remembered: LaneCaller) -> MartletError? {
+        if remembered.caller.isExpired(at: now) { return .expiredCredential }
+        if remembered.version == snapshot.version { return nil }
+        return faultAfterChange(remembered)
+    }
+
+    private func faultAfterChange(_ remembered: LaneCaller) -> MartletError? {
+        let caller = remembered.caller
+        let isLive: Bool
+        switch caller.kind {
+        case .root: isLive = snapshot.rootKeyHash == remembered.rootKeyHash
+        case .superUser, .dataKey: isLive = snapshot.isLive(apiKeyID: caller.credentialID)
+        case .token: isLive = !snapshot.isRevoked(tokenID: caller.credentialID)
+        }
+        guard isLive, snapshot.tenant(caller.tenant) != nil else { return .revokedCredential }
+        remembered.version = snapshot.version
+        remembered.grants.removeAll(keepingCapacity: true)
+        return nil
+    }
+
+    private func identify(rootKey hash: SecretHash, presented: UnsafeRawBufferPointer) -> Identity {
+        guard let root = snapshot.rootKeyHash, constantTimeEqual(hash.bytes, root) else {
+            return .refused(.invalidCredential)
+        }
+        return .known(remember(.root(defaultTenant: service.defaultTenant), rootKeyHash: root, presented))
+    }
+
+    private func identify(apiKey hash: SecretHash, presented: UnsafeRawBufferPointer) -> Identity {
+        guard let record = snapshot.apiKey(hash: hash.bytes) else { return .refused(.invalidCredential) }
+        guard let grant = Grant(stored: record.grant) else {
+            return .refused(.internalFailure("the permissions of this API key cannot be read"))
+        }
+        let caller = Caller.apiKey(
+            id: record.id, tenant: record.tenant, tokenID: record.tokenID, expiresAt: record.expiresAt, grant: grant)
+        guard !caller.isExpired(at: now) else { return .refused(.expiredCredential) }
+        return .known(remember(caller, presented))
+    }
+
+    /// A token that this loop has not seen: its signature is checked on another thread.
+    private func verify(
+        _ token: SignedToken, presented: UnsafeRawBufferPointer, address: [UInt8],
+        later: () -> LateHandler<LaneCaller>
+    ) -> Identity {
+        guard let record = snapshot.signingKey(kid: token.keyID) else { return .refused(.invalidCredential) }
+        let service = service
+        let fingerprint = SecretHash(of: presented)
+        if let remembered = service.failures.failure(fingerprint, now: now) { return .refused(remembered) }
+        // Taken before the check and given back by a token that is good, so that checks under way count too.
+        if let delay = service.failures.charge(address, now: now) {
+            return .refused(.throttled(retryAfterMilliseconds: delay))
+        }
+        let bound = LaneBound((lane: self, handler: later()))
+        let bytes = Array(presented)
+        let schedule = schedule
+        let now = now
+        let isQueued = service.verification.submit {
+            let result = Self.check(token, record.publicPEM, service.verifier, now)
+            switch result {
+            case .success: service.failures.refund(address)
+            case .failure(let error): service.failures.insert(fingerprint, failure: error, now: now)
+            }
+            schedule { bound.value.lane.verified(result, presented: bytes, bound.value.handler) }
+        }
+        guard isQueued else {
+            service.failures.refund(address)
+            return .refused(.busy(retryAfterMilliseconds: 50))
+        }
+        return .later
+    }
+
+    private static func check(
+        _ token: SignedToken, _ pem: String, _ verifier: TokenVerifier, _ now: Timestamp
+    ) -> Result<TokenClaims, MartletError> {
+        do throws(MartletError) {
+            let key = try PublicSigningKey(pem: pem)
+            return .success(try verifier.verify(token, keys: [key.kid: key], now: now))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func verified(
+        _ result: Result<TokenClaims, MartletError>, presented: [UInt8], _ handler: LateHandler<LaneCaller>
+    ) {
+        beginTick()
+        switch result {
+        case .failure(let error): handler(.failure(error))
+        case .success(let claims):
+            guard snapshot.tenant(claims.tenant) != nil, !snapshot.isRevoked(tokenID: claims.id) else {
+                handler(.failure(.revokedCredential))
+                return
+            }
+            guard claims.expiresAt > now else {
+                handler(.failure(.expiredCredential))
+                return
+            }
+            handler(.success(presented.withUnsafeBytes { remember(.token(claims), $0) }))
+        }
+    }
+
+    private func remember(
+        _ caller: Caller, rootKeyHash: [UInt8]? = nil, _ presented: UnsafeRawBufferPointer
+    ) -> LaneCaller {
+        let remembered = LaneCaller(caller, rootKeyHash: rootKeyHash, version: snapshot.version)
+        credentials.insert(remembered, for: presented)
+        return remembered
+    }
+}
+
+/// Carries a value of one lane across threads and back.
+struct LaneBound<Value>: @unchecked Sendable {
+    // Opened only inside the closure that the lane's own `schedule` runs: on the thread that it came from.
+    let value: Value
+
+    init(_ value: Value) {
+        self.value = value
+    }
+}

@@ -1,0 +1,287 @@
+import Admission
+import Catalog
+import Engine
+import Metering
+import Tenancy
+
+/// Steps four to six: within their limits, do it, write it down. One method for each operation on items.
+///
+/// Each answers at once when the engine does, or later through the closure that `later` makes; that closure is asked for
+/// only when it is needed, so an answer that is here costs no allocation. The counters are raised before the answer is
+/// handed out.
+extension ServiceLane {
+    /// Reads an item.
+    ///
+    /// - Parameter reserve: Gives the memory into which the value is copied. Called at most once, on a hit that is here.
+    /// - Returns: The item's facts, nil for a miss.
+    package func get(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer,
+        into reserve: (Int) -> UnsafeMutableRawBufferPointer, later: () -> LateHandler<LateItem?>
+    ) -> Reply<ItemFacts?> {
+        do throws(MartletError) {
+            let (cache, row) = try admit(grant, door, key: key)
+            switch service.choice {
+            case .embedded:
+                let facts = cache.shared.items.get(key, now: now, into: reserve)
+                let count = facts?.byteCount
+                row.recordRead(keyBytes: key.count, valueBytes: count)
+                settle(cache, bytesOut: count ?? 0)
+                return .here(facts)
+            case .late(let engine):
+                let keyBytes = key.count
+                perform(engine, .get(key: Array(key)), cache, row, later()) { lane, reply in
+                    guard case .item(let item) = reply else { return nil }
+                    row.recordRead(keyBytes: keyBytes, valueBytes: item?.facts.byteCount)
+                    lane.settle(cache, bytesOut: item?.facts.byteCount ?? 0)
+                    return .some(item)
+                }
+                return .later
+            }
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    /// Reads what is known of an item without its value.
+    package func facts(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, later: () -> LateHandler<ItemFacts?>
+    ) -> Reply<ItemFacts?> {
+        do throws(MartletError) {
+            let (cache, row) = try admit(grant, door, key: key)
+            switch service.choice {
+            case .embedded:
+                let facts = cache.shared.items.facts(key, now: now)
+                row.recordFacts(keyBytes: key.count, found: facts != nil)
+                return .here(facts)
+            case .late(let engine):
+                let keyBytes = key.count
+                perform(engine, .facts(key: Array(key)), cache, row, later()) { _, reply in
+                    guard case .facts(let facts) = reply else { return nil }
+                    row.recordFacts(keyBytes: keyBytes, found: facts != nil)
+                    return .some(facts)
+                }
+                return .later
+            }
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    /// Stores an item.
+    ///
+    /// - Parameter ttl: Nil for the cache's default.
+    /// - Returns: Whether the condition held and the item is stored.
+    package func set(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, ttl: TTL?,
+        condition: SetCondition, later: () -> LateHandler<Bool>
+    ) -> Reply<Bool> {
+        do throws(MartletError) {
+            let (cache, row) = try admit(grant, door, key: key, bytesIn: value.count)
+            do throws(MartletError) {
+                try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
+                let expiresAt = now + (try cache.ttl.resolve(ttl))
+                let isConditional = condition != .always
+                switch service.choice {
+                case .embedded:
+                    let isStored = try cache.shared.items.set(
+                        key, value: value, expiresAt: expiresAt, condition: condition, now: now)
+                    row.recordWrite(keyBytes: key.count, valueBytes: value.count, isConditional: isConditional)
+                    return .here(isStored)
+                case .late(let engine):
+                    let (keyBytes, valueBytes) = (key.count, value.count)
+                    let command = LateCommand.set(
+                        key: Array(key), value: Array(value), expiresAt: expiresAt, condition: condition)
+                    perform(engine, command, cache, row, later()) { _, reply in
+                        guard case .isDone(let isStored) = reply else { return nil }
+                        row.recordWrite(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: isConditional)
+                        return isStored
+                    }
+                    return .later
+                }
+            } catch {
+                row.recordRefusal(error)
+                return .refused(error)
+            }
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    /// Removes an item.
+    ///
+    /// - Parameter condition: ``SetCondition/always`` removes whatever is there; the others remove only if they hold.
+    /// - Returns: False when a condition was given and did not hold.
+    package func delete(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, condition: SetCondition,
+        later: () -> LateHandler<Bool>
+    ) -> Reply<Bool> {
+        do throws(MartletError) {
+            let (cache, row) = try admit(grant, door, key: key)
+            switch service.choice {
+            case .embedded:
+                let isDone = delete(key, from: cache.shared.items, condition)
+                row.recordDelete(keyBytes: key.count)
+                return .here(isDone)
+            case .late(let engine):
+                let keyBytes = key.count
+                perform(engine, .delete(key: Array(key), condition: condition), cache, row, later()) { _, reply in
+                    guard case .isDone(let isDone) = reply else { return nil }
+                    row.recordDelete(keyBytes: keyBytes)
+                    return isDone
+                }
+                return .later
+            }
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private func delete(
+        _ key: UnsafeRawBufferPointer, from items: EngineCache, _ condition: SetCondition
+    ) -> Bool {
+        switch condition {
+        case .always, .ifAbsent, .ifHashNotIn:
+            // The last two never come here: a door has no such delete.
+            _ = items.delete(key, now: now)
+            return true
+        case .ifPresent:
+            return items.delete(key, now: now)
+        case .ifHashIn(let hashes):
+            return items.delete(key, ifHashIn: hashes, now: now) == .removed
+        }
+    }
+
+    /// Adds to the integer that an item's text spells, and stores the sum. A missing item counts as 0.
+    ///
+    /// - Parameter ttl: For an item that is made by this; one that exists keeps its expiry. Nil for the cache's default.
+    package func increment(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, by amount: Int64, ttl: TTL?,
+        later: () -> LateHandler<Int64>
+    ) -> Reply<Int64> {
+        do throws(MartletError) {
+            let (cache, row) = try admit(grant, door, key: key)
+            do throws(MartletError) {
+                let expiresAt = now + (try cache.ttl.resolve(ttl))
+                switch service.choice {
+                case .embedded:
+                    let value = try cache.shared.items.increment(key, by: amount, expiresAt: expiresAt, now: now)
+                    row.recordIncrement(keyBytes: key.count, valueBytes: Self.digits(of: value))
+                    return .here(value)
+                case .late(let engine):
+                    let keyBytes = key.count
+                    let command = LateCommand.increment(key: Array(key), by: amount, expiresAt: expiresAt)
+                    perform(engine, command, cache, row, later()) { _, reply in
+                        guard case .number(let value) = reply else { return nil }
+                        row.recordIncrement(keyBytes: keyBytes, valueBytes: Self.digits(of: value))
+                        return value
+                    }
+                    return .later
+                }
+            } catch {
+                row.recordRefusal(error)
+                return .refused(error)
+            }
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private static func digits(of value: Int64) -> Int {
+        String(value).utf8.count
+    }
+
+    // MARK: What a door asks before it takes a body
+
+    /// Whether the cache accepts a TTL, or the absence of one.
+    package func checkTTL(_ grant: CacheGrant, _ ttl: TTL?) throws(MartletError) {
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        _ = try cache.ttl.resolve(ttl)
+    }
+
+    /// How large a value may be beside a key of so many bytes.
+    ///
+    /// - Parameter declared: The length that the request announces, where it does.
+    /// - Throws: ``MartletError/tooLarge(limit:value:)`` when the key or the announced value is over the limit.
+    package func valueLimit(
+        _ grant: CacheGrant, _ door: Door, keyCount: Int, declared: Int?
+    ) throws(MartletError) -> Int {
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        do throws(MartletError) {
+            try cache.sizes.checkItem(keyBytes: keyCount, valueBytes: declared ?? 0)
+        } catch {
+            throw refused(grant, door, error)
+        }
+        return cache.sizes.valueBytes(besideKeyOf: keyCount)
+    }
+
+    /// Reserves memory for bytes of a body, from the tenant's and the process's budgets.
+    package func reserveBytes(_ count: Int, _ grant: CacheGrant?) -> Bool {
+        if let cache = grant?.cache { return cache.shared.admission.tenant.bytesInFlight.reserve(count) }
+        return service.bodyBudget.reserve(count)
+    }
+
+    package func releaseBytes(_ count: Int, _ grant: CacheGrant?) {
+        if let cache = grant?.cache {
+            cache.shared.admission.tenant.bytesInFlight.release(count)
+        } else {
+            service.bodyBudget.release(count)
+        }
+    }
+
+    // MARK: Admit
+
+    @inline(__always)
+    private func admit(
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, bytesIn: Int = 0
+    ) throws(MartletError) -> (LaneCache, MeterRow) {
+        // A grant is only given out for a cache that exists.
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        let row = try row(cache, door)
+        do throws(MartletError) {
+            try cache.sizes.checkKey(byteCount: key.count)
+            try cache.shared.admission.admit(
+                operations: 1, bytesIn: UInt64(key.count + bytesIn), nowNanoseconds: nowNanoseconds)
+        } catch {
+            row.recordRefusal(error)
+            throw error
+        }
+        return (cache, row)
+    }
+
+    /// Charges what is known only when the work is done.
+    @inline(__always)
+    private func settle(_ cache: LaneCache, bytesOut: Int) {
+        guard bytesOut > 0 else { return }
+        cache.shared.admission.settle(extraOperations: 0, bytesOut: UInt64(bytesOut), nowNanoseconds: nowNanoseconds)
+    }
+
+    // MARK: Late engines
+
+    /// Sends a command away and takes its answer on this lane's thread: metered there, then handed over.
+    private func perform<Value>(
+        _ engine: any LateEngine, _ command: LateCommand, _ cache: LaneCache, _ row: MeterRow,
+        _ handler: @escaping LateHandler<Value>, take: @escaping (ServiceLane, LateReply) -> Value?
+    ) {
+        let bound = LaneBound((lane: self, handler: handler, take: take))
+        let schedule = schedule
+        engine.perform(command, on: cache.record.id, now: now) { result in
+            schedule {
+                let (lane, handler, take) = bound.value
+                lane.beginTick()
+                switch result {
+                case .failure(let error):
+                    row.recordRefusal(error)
+                    handler(.failure(error))
+                case .success(let reply):
+                    guard let value = take(lane, reply) else {
+                        let error = MartletError.internalFailure("the engine answered another question")
+                        row.recordRefusal(error)
+                        handler(.failure(error))
+                        return
+                    }
+                    handler(.success(value))
+                }
+            }
+        }
+    }
+}

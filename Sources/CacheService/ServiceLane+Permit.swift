@@ -1,0 +1,67 @@
+import Access
+import Catalog
+import Metering
+import Tenancy
+
+/// Steps two and three: which cache, and may they.
+extension ServiceLane {
+    /// Resolves the cache, checks that the caller may perform `operation` on `key` in it, then that it exists: in this
+    /// order, so that nobody learns of a cache or a key that they may not use.
+    ///
+    /// - Parameters:
+    ///   - cacheName: As decoded from the request.
+    ///   - key: Nil when the request names no key, or none that could be read: then the caller must be allowed
+    ///     the operation on some key of the cache, and the door refuses the parameters afterwards.
+    /// - Throws: ``MartletError/permissionDenied(_:)``, ``MartletError/cacheNotFound`` or, for a name that no cache can
+    ///   have, ``MartletError/invalidArgument(field:reason:)``.
+    package func permit(
+        _ caller: LaneCaller, cacheName: UnsafeRawBufferPointer, operation: CacheOperation,
+        key: UnsafeRawBufferPointer?, door: Door
+    ) throws(MartletError) -> CacheGrant {
+        let grant = try grant(caller, cacheName)
+        let isAllowed =
+            if let key { grant.scope.allows(operation, key: key) } else { grant.scope.allowsSomewhere(operation) }
+        guard isAllowed else {
+            let refusal = MartletError.permissionDenied("this credential may not do that with this key of this cache")
+            throw grant.cache == nil ? refusal : refused(grant, door, refusal)
+        }
+        guard grant.cache != nil else { throw .cacheNotFound }
+        return grant
+    }
+
+    @inline(__always)
+    private func grant(_ caller: LaneCaller, _ name: UnsafeRawBufferPointer) throws(MartletError) -> CacheGrant {
+        for grant in caller.grants where grant.version == snapshot.version && name.elementsEqual(grant.cacheName) {
+            return grant
+        }
+        return try makeGrant(caller, name)
+    }
+
+    private func makeGrant(
+        _ caller: LaneCaller, _ bytes: UnsafeRawBufferPointer
+    ) throws(MartletError) -> CacheGrant {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw .invalidArgument(field: "cache", reason: "must be UTF-8")
+        }
+        let name = try CacheName(text)
+        let record = snapshot.cache(tenant: caller.caller.tenant, name: name)
+        let grant = CacheGrant(
+            cacheName: Array(bytes), scope: caller.caller.scope(for: name),
+            cache: record.flatMap { laneCache($0) }, version: snapshot.version)
+        if caller.grants.count < LaneCaller.grantCount {
+            caller.grants.append(grant)
+        } else {
+            caller.grants[caller.nextGrant] = grant
+            caller.nextGrant = (caller.nextGrant + 1) % LaneCaller.grantCount
+        }
+        return grant
+    }
+
+    /// Writes a refusal down that a door found in the parameters, and hands the error back. A validly identified call
+    /// is metered whatever becomes of it.
+    package func refused(_ grant: CacheGrant, _ door: Door, _ error: MartletError) -> MartletError {
+        guard let cache = grant.cache, let row = try? row(cache, door) else { return error }
+        row.recordRefusal(error)
+        return error
+    }
+}

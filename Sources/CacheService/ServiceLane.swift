@@ -1,0 +1,82 @@
+import Access
+import Admission
+import Catalog
+import Engine
+import Metering
+import Tenancy
+
+/// The service as one event loop sees it: what it remembers, it remembers for itself, so that nothing on the data path
+/// is shared but the engine's stripes and the rate limiters' words. Used on its loop alone.
+///
+/// ```
+/// identify ─▶ permit (resolve, permit, exists) ─▶ get / set / … (admit, execute, meter)
+/// ServiceLane+Identify   ServiceLane+Permit             ServiceLane+Items
+/// ```
+package final class ServiceLane {
+    package let service: CacheService
+    /// The place of this lane's counters in the meter file.
+    package let index: Int
+    /// Runs a closure on this lane's thread; callable from any.
+    let schedule: @Sendable (@escaping @Sendable () -> Void) -> Void
+    package private(set) var now: Timestamp
+    private(set) var nowNanoseconds: UInt64
+    private(set) var snapshot: CatalogSnapshot
+    var credentials = CredentialMemory<LaneCaller>(capacity: 8192)
+    private var caches: [CacheID: LaneCache] = [:]
+
+    package init(
+        service: CacheService, index: Int, schedule: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+    ) {
+        self.service = service
+        self.index = index
+        self.schedule = schedule
+        now = service.clock.now()
+        nowNanoseconds = service.clock.uptimeNanoseconds()
+        snapshot = service.catalog.snapshot
+    }
+
+    /// Reads the clock, and takes over what the catalog has published. Called once a loop tick.
+    @inline(__always)
+    package func beginTick() {
+        now = service.clock.now()
+        nowNanoseconds = service.clock.uptimeNanoseconds()
+        refresh()
+    }
+
+    /// Cost: one atomic load when nothing has changed.
+    @inline(__always)
+    func refresh() {
+        if service.catalog.currentVersion != snapshot.version { adopt() }
+    }
+
+    private func adopt() {
+        snapshot = service.catalog.snapshot
+        // What the catalog has dropped must not be kept alive by what this loop remembers.
+        for id in caches.keys where snapshot.cache(id) == nil {
+            caches[id] = nil
+            // This loop adds to the cache's counters no more: they may be used for another once they are folded.
+            service.meters.release(cache: id, lane: index)
+        }
+    }
+
+    /// The cache of that id under the present snapshot.
+    func laneCache(_ record: CacheRecord) -> LaneCache? {
+        if let known = caches[record.id], known.version == snapshot.version { return known }
+        guard let shared = service.shared(record.id), let tenant = snapshot.tenant(record.tenant) else { return nil }
+        let cache = LaneCache(
+            record: record, shared: shared,
+            sizes: SizeLimits(cache: record.limits, tenant: tenant.limits, defaults: service.sizes),
+            ttl: TTLRules(cache: record.limits, tenant: tenant.limits), version: snapshot.version)
+        caches[record.id] = cache
+        return cache
+    }
+
+    /// The counters of a cache for a door. Cost: a load, after the first time.
+    @inline(__always)
+    func row(_ cache: LaneCache, _ door: Door) throws(MartletError) -> MeterRow {
+        if let row = cache.row(door) { return row }
+        let row = try service.meters.row(lane: index, tenant: cache.record.tenant, cache: cache.record.id, door: door)
+        cache.setRow(door, row)
+        return row
+    }
+}

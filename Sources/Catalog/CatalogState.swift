@@ -1,0 +1,82 @@
+import Tenancy
+
+/// What a snapshot holds: everything that a request may need, and nothing that only a list or a bill needs.
+///
+/// A value. A change edits a copy beside its transaction; a transaction that fails leaves only the copy to be dropped.
+struct CatalogState: Sendable, Equatable {
+    private(set) var tenants = BranchedDictionary<TenantID, TenantRecord>()
+    private(set) var tenantIDs = BranchedDictionary<TenantName, TenantID>()
+    private(set) var caches = BranchedDictionary<CacheID, CacheRecord>()
+    private(set) var cacheIndex = CacheIndex()
+    /// Live caches by tenant; a tenant without any has no entry.
+    private(set) var cacheCounts = BranchedDictionary<TenantID, Int>()
+    /// API keys by id, and their ids by the hash of their secret.
+    private(set) var keys = BranchedDictionary<String, APIKeyRecord>()
+    private(set) var keyIDs = BranchedDictionary<[UInt8], String>()
+    /// When each revoked token would have expired, by its id.
+    private(set) var revokedTokens = BranchedDictionary<String, Timestamp>()
+    /// Newest first: the first signs, the others verify.
+    private(set) var signingKeys: [SigningKeyRecord] = []
+    var rootKeyHash: [UInt8]?
+
+    mutating func put(_ tenant: TenantRecord) {
+        tenants[tenant.id] = tenant
+        tenantIDs[tenant.name] = tenant.id
+    }
+
+    /// Forgets the tenant alone: what it owned is removed by its own calls.
+    mutating func removeTenant(_ id: TenantID) {
+        guard let tenant = tenants[id] else { return }
+        tenants[id] = nil
+        tenantIDs[tenant.name] = nil
+    }
+
+    mutating func put(_ cache: CacheRecord) {
+        if caches[cache.id] == nil {
+            cacheIndex.insert(cache.id, tenant: cache.tenant, name: cache.name)
+            cacheCounts[cache.tenant] = (cacheCounts[cache.tenant] ?? 0) + 1
+        }
+        caches[cache.id] = cache
+    }
+
+    mutating func removeCache(_ id: CacheID) {
+        guard let cache = caches[id] else { return }
+        caches[id] = nil
+        cacheIndex.remove(id, tenant: cache.tenant, name: cache.name)
+        let rest = (cacheCounts[cache.tenant] ?? 1) - 1
+        cacheCounts[cache.tenant] = rest > 0 ? rest : nil
+    }
+
+    mutating func put(_ key: APIKeyRecord) {
+        keys[key.id] = key
+        keyIDs[key.hash] = key.id
+    }
+
+    mutating func removeKey(_ id: String) {
+        guard let key = keys[id] else { return }
+        keys[id] = nil
+        keyIDs[key.hash] = nil
+    }
+
+    mutating func revokeToken(_ id: String, expiresAt: Timestamp) {
+        revokedTokens[id] = expiresAt
+    }
+
+    mutating func forgetToken(_ id: String) {
+        revokedTokens[id] = nil
+    }
+
+    /// Adds a key pair; the place of each follows from its age.
+    mutating func put(_ signingKey: SigningKeyRecord) {
+        signingKeys.removeAll { $0.kid == signingKey.kid }
+        signingKeys.append(signingKey)
+        signingKeys.sort { left, right in
+            let isNewer = (left.retiredAt == nil ? 1 : 0, left.createdAt, left.kid)
+            return isNewer > (right.retiredAt == nil ? 1 : 0, right.createdAt, right.kid)
+        }
+    }
+
+    mutating func removeSigningKey(_ kid: String) {
+        signingKeys.removeAll { $0.kid == kid }
+    }
+}

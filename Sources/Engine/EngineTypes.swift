@@ -1,0 +1,83 @@
+import Tenancy
+
+/// What the embedded engine is built with.
+package struct EngineConfiguration: Sendable {
+    /// The ceiling of what all caches together may be charged.
+    package let memoryBytes: Int
+    /// Secret of the hash that places keys. Fresh at every start: nothing that it places outlives the process.
+    package let indexKey: SipHashKey
+    /// Secret of the value hash. The same at every start of one installation, because callers keep the hashes.
+    package let valueHashKey: SipHashKey
+
+    package init(memoryBytes: Int, indexKey: SipHashKey, valueHashKey: SipHashKey) {
+        self.memoryBytes = max(0, memoryBytes)
+        self.indexKey = indexKey
+        self.valueHashKey = valueHashKey
+    }
+}
+
+/// What one cache may hold. A limit that is lowered below what the cache holds stops its growth at once, and
+/// ``EmbeddedEngine/tick(now:)`` brings the cache down to it.
+package struct EngineCacheLimits: Sendable, Equatable {
+    /// Ceiling of the bytes charged to the cache: items with their overhead, index, fixed cost. Nil: no ceiling.
+    package var maxBytes: Int?
+    /// While the cache is charged no more than this, it loses nothing to the pressure of other caches.
+    package var reservedBytes: Int
+    /// Ceiling of the number of items. Nil: no ceiling.
+    package var maxItems: Int?
+
+    package init(maxBytes: Int? = nil, reservedBytes: Int = 0, maxItems: Int? = nil) {
+        self.maxBytes = maxBytes
+        self.reservedBytes = reservedBytes
+        self.maxItems = maxItems
+    }
+}
+
+/// What is known of an item beside its bytes.
+package struct ItemFacts: Equatable, Sendable {
+    /// Length of the value.
+    package let byteCount: Int
+    package let valueHash: ValueHash
+    /// The first millisecond at which the item is no longer served. Nil: never.
+    package let expiresAt: Timestamp?
+
+    package init(byteCount: Int, valueHash: ValueHash, expiresAt: Timestamp?) {
+        self.byteCount = byteCount
+        self.valueHash = valueHash
+        self.expiresAt = expiresAt
+    }
+}
+
+/// What must hold of the stored item for a write to take place. Decided and acted on in one step: no other write comes
+/// between.
+package enum SetCondition: Equatable, Sendable {
+    case always
+    case ifAbsent
+    case ifPresent
+    /// Present, and its value's hash is one of these.
+    case ifHashIn([ValueHash])
+    /// Absent, or present with a value whose hash is none of these.
+    case ifHashNotIn([ValueHash])
+}
+
+/// What a conditional delete did.
+package enum DeleteOutcome: Equatable, Sendable {
+    case absent
+    /// The item exists, its hash is not among those asked for, and it stays.
+    case kept
+    case removed
+}
+
+/// The figures of one cache.
+package struct EngineCacheStatistics: Equatable, Sendable {
+    /// Items held, those among them that expired within the last moments and wait for the tick included.
+    package let items: Int
+    /// Everything that is charged to the cache, ``bytesBeingFreed`` included.
+    package let bytes: Int
+    /// What a flush left behind and the tick has not freed yet. It counts against the process, not the cache's limit.
+    package let bytesBeingFreed: Int
+    /// Items removed to make room, since the cache was opened.
+    package let evictions: UInt64
+    /// Items removed because their time was over, since the cache was opened.
+    package let expirations: UInt64
+}

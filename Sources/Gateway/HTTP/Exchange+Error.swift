@@ -1,0 +1,70 @@
+import NIOCore
+import Tenancy
+
+extension Exchange {
+    /// Answers with an error in the form of every REST path: `{"code","message"}` with `limit`, `value`,
+    /// `retry_after_ms` and `field` where they apply.
+    func respond(error: MartletError) {
+        guard !isResponded else { return }
+        let row = error.row
+        var head = ResponseHead(status: row.httpStatus)
+        head.allowsAnyOrigin = rest.allowsAnyOrigin
+        head.extra.append(("x-request-id", requestIDText))
+        if let delay = error.retryAfterMilliseconds {
+            head.extra.append(("retry-after", String((delay + 999) / 1000)))
+        }
+        if case .methodNotAllowed(let allowed) = error { head.extra.append(("allow", allowed)) }
+        if row.httpStatus == 401 { head.extra.append(("www-authenticate", "Bearer realm=\"martlet\"")) }
+        respond(head, json: error.json)
+    }
+
+    /// Answers with a JSON document.
+    func respond(_ head: ResponseHead, json: [UInt8]) {
+        var head = head
+        head.contentType = .json
+        head.contentLength = json.count
+        responseBody.clear()
+        responseBody.writeBytes(json)
+        respond(head)
+    }
+
+    /// The request's id as it stands in responses and in the log.
+    var requestIDText: String {
+        String(requestID, radix: 16)
+    }
+
+    /// What a body over its limit is told.
+    var bodyLimitError: MartletError {
+        rest.isControl
+            ? .bodyTooLarge(limit: bodyLimit)
+            : .tooLarge(limit: .maxItemBytes, value: rest.itemBytesLimit)
+    }
+}
+
+extension MartletError {
+    /// The error as the JSON object of every HTTP path and WebSocket frame.
+    package var json: [UInt8] {
+        var text = "{\"code\":\"\(row.code)\",\"message\":\(Self.quoted(message))"
+        if let limit { text += ",\"limit\":\"\(limit.name)\",\"value\":\(limit.value)" }
+        if let retryAfterMilliseconds { text += ",\"retry_after_ms\":\(retryAfterMilliseconds)" }
+        if let field { text += ",\"field\":\(Self.quoted(field))" }
+        text += "}\n"
+        return Array(text.utf8)
+    }
+
+    /// A JSON string (RFC 8259 section 7).
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

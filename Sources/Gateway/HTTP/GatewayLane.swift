@@ -1,0 +1,227 @@
+import CacheService
+import Logging
+import NIOCore
+import Tenancy
+
+/// A connection as its lane sees it.
+protocol LaneConnection: AnyObject {
+    /// The place in the lane's list; -1 when in none.
+    var laneSlot: Int { get set }
+    /// Called about once a second: gives up what is idle, stalled or slow.
+    func sweep(now: Timestamp)
+    /// Takes no new requests, finishes those in flight, then closes.
+    func drain()
+    func closeNow()
+}
+
+/// What one event loop owns and its connections share: the clock reading of the tick, pooled exchanges, the output
+/// buffer, the face of the service. Everything is used on that loop alone, so nothing is locked.
+final class GatewayLane {
+    let eventLoop: any EventLoop
+    let service: ServiceLane
+    let limits: GatewayLimits
+    let router: HTTPRouter
+    let logger: Logger
+    private(set) var now: Timestamp
+    private(set) var isDraining = false
+    /// Bytes of responses that wait for readers, over all connections of the lane.
+    var backlogBytes = 0
+    private(set) var connections: [any LaneConnection] = []
+    private var exchanges: [Exchange] = []
+    private var scratch = ByteBuffer()
+    private let date: UnsafeMutableRawPointer
+    private var dateSecond = Int64.min
+    private var sweeps: RepeatedTask?
+
+    private var requestID: UInt64
+    private let logsEveryRequest: Bool
+
+    init(eventLoop: any EventLoop, service: ServiceLane, limits: GatewayLimits, router: HTTPRouter, logger: Logger) {
+        self.eventLoop = eventLoop
+        self.service = service
+        self.limits = limits
+        self.router = router
+        self.logger = logger
+        now = service.now
+        // The lane in the upper bits, the start's second below: ids of two lanes or two lives do not meet.
+        requestID = UInt64(service.index) << 56 | UInt64(truncatingIfNeeded: service.now.seconds & 0xFFFF_FFFF) << 24
+        logsEveryRequest = logger.logLevel <= .debug
+        date = .allocate(byteCount: HTTPDate.byteCount, alignment: 8)
+        refreshDate()
+    }
+
+    deinit {
+        date.deallocate()
+    }
+
+    // MARK: Tick
+
+    /// Reads the clock and takes in what the control plane has published. Called once a read or timer.
+    @inline(__always)
+    func beginTick() {
+        service.beginTick()
+        now = service.now
+        if now.seconds != dateSecond { refreshDate() }
+    }
+
+    /// The present in the form of a `date` field. The memory stays where it is, its text follows the clock.
+    var dateText: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: date, count: HTTPDate.byteCount)
+    }
+
+    private func refreshDate() {
+        dateSecond = now.seconds
+        HTTPDate.render(seconds: dateSecond, into: date)
+    }
+
+    // MARK: Requests
+
+    @inline(__always)
+    func nextRequestID() -> UInt64 {
+        requestID &+= 1
+        return requestID
+    }
+
+    /// Logs a request as it is answered: every one at level debug, changes by the control plane at info, failures of
+    /// ours at error. The query is left out: it may hold a credential.
+    @inline(__always)
+    func log(_ exchange: Exchange) {
+        if logsEveryRequest || exchange.response.status >= 500 || exchange.rest.isControl { writeLog(exchange) }
+    }
+
+    private func writeLog(_ exchange: Exchange) {
+        let status = exchange.response.status
+        let isChange = exchange.rest.isControl && exchange.request.method != .get
+        let level: Logger.Level = status >= 500 ? .error : isChange ? .info : .debug
+        let target = exchange.request.arena[exchange.request.path.range]
+        let path = target.prefix { $0 != 0x3F }
+        logger.log(
+            level: level, "request",
+            metadata: [
+                "request_id": "\(exchange.requestIDText)", "method": "\(exchange.request.method.name)",
+                "path": "\(String(decoding: path.prefix(512), as: UTF8.self))", "status": "\(status)",
+                "milliseconds": "\(now.milliseconds - exchange.startedAt.milliseconds)",
+            ])
+    }
+
+    // MARK: Exchanges
+
+    func makeExchange(for transport: any ExchangeTransport) -> Exchange {
+        exchanges.popLast() ?? Exchange(lane: self, transport: transport)
+    }
+
+    func pool(_ exchange: Exchange) {
+        if exchanges.count < 256 { exchanges.append(exchange) }
+    }
+
+    // MARK: Output buffer
+
+    /// The lane's output buffer, empty. It goes back by ``giveScratch(_:isReusable:)``.
+    @inline(__always)
+    func takeScratch() -> ByteBuffer {
+        var buffer = ByteBuffer()
+        swap(&buffer, &scratch)
+        buffer.clear(minimumCapacity: 8192)
+        return buffer
+    }
+
+    /// - Parameter isReusable: False while the socket still holds the bytes: then the next tick gets a new buffer.
+    @inline(__always)
+    func giveScratch(_ buffer: inout ByteBuffer, isReusable: Bool) {
+        if isReusable { swap(&buffer, &scratch) }
+        buffer = ByteBuffer()
+    }
+
+    /// Whether everything written to `channel` has gone to the kernel.
+    func hasFlushed(_ channel: any Channel) -> Bool {
+        guard let options = channel.syncOptions, let count = try? options.getOption(.bufferedWritableBytes) else {
+            return false
+        }
+        return count == 0
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: any LaneConnection) {
+        connection.laneSlot = connections.count
+        connections.append(connection)
+    }
+
+    func remove(_ connection: any LaneConnection) {
+        let slot = connection.laneSlot
+        guard slot >= 0 else { return }
+        connection.laneSlot = -1
+        let last = connections.removeLast()
+        if slot < connections.count {
+            connections[slot] = last
+            last.laneSlot = slot
+        }
+    }
+
+    func startSweeping() {
+        let lane = NIOLoopBound(self, eventLoop: eventLoop)
+        sweeps = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            lane.value.sweep()
+        }
+    }
+
+    private func sweep() {
+        beginTick()
+        // A copy, because a sweep may take connections out of the list.
+        for connection in connections { connection.sweep(now: now) }
+    }
+
+    func drain() {
+        isDraining = true
+        beginTick()
+        for connection in connections { connection.drain() }
+    }
+
+    func closeAll() {
+        sweeps?.cancel()
+        for connection in connections { connection.closeNow() }
+    }
+
+    // MARK: Request bodies
+
+    /// Adds bytes to a body that is being collected. Returns false once the exchange has been refused.
+    func collect(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer, peer: Peer) -> Bool {
+        guard reserve(exchange, upTo: exchange.requestBody.readableBytes + bytes.count, peer: peer) else { return false }
+        exchange.requestBody.writeBytes(bytes)
+        return true
+    }
+
+    /// Counts bytes that were held before the door let the body in.
+    func adoptHeld(_ exchange: Exchange, peer: Peer) {
+        _ = reserve(exchange, upTo: exchange.requestBody.readableBytes, peer: peer)
+    }
+
+    private func reserve(_ exchange: Exchange, upTo count: Int, peer: Peer) -> Bool {
+        guard count <= exchange.bodyLimit else {
+            exchange.requestBody = ByteBuffer()
+            exchange.respond(error: exchange.bodyLimitError)
+            return false
+        }
+        let more = count - exchange.reservedBytes
+        guard more > 0 else { return true }
+        // Taken in steps, so that a long body does not pay for each frame.
+        let step = min(max(more, 65_536), max(exchange.bodyLimit - exchange.reservedBytes, more))
+        guard peer.bytesInFlight + step <= limits.bodyBytesPerConnection, service.reserveBytes(step, exchange.rest.opened)
+        else {
+            exchange.requestBody = ByteBuffer()
+            exchange.respond(error: .busy(retryAfterMilliseconds: 100))
+            return false
+        }
+        peer.bytesInFlight += step
+        exchange.reservedBytes += step
+        return true
+    }
+
+    /// Gives back what a body had reserved.
+    func releaseBody(_ exchange: Exchange, peer: Peer) {
+        guard exchange.reservedBytes > 0 else { return }
+        peer.bytesInFlight -= exchange.reservedBytes
+        service.releaseBytes(exchange.reservedBytes, exchange.rest.opened)
+        exchange.reservedBytes = 0
+    }
+}

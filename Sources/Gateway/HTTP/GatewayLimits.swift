@@ -1,0 +1,36 @@
+/// What a connection and its requests may use before they are refused. Every number is a default that the operator may
+/// change; sizes in bytes, times in milliseconds.
+package struct GatewayLimits: Sendable {
+    /// Names and values of all header fields of a request, with 32 bytes for each field.
+    package var headerBytes = 32_768
+    /// The request target. A longer one is answered with 414.
+    package var targetBytes = 16_384
+    /// Streams open at once on one HTTP/2 connection. Official SDKs put several clients on one connection.
+    package var concurrentStreams = 4096
+    /// Bytes of request heads that one HTTP/2 connection may keep at once.
+    package var headBytesPerConnection = 2 << 20
+    /// Bytes of request bodies that one connection may keep at once.
+    package var bodyBytesPerConnection = 32 << 20
+    /// Bytes of responses that wait for one connection's reader, before further requests of it wait too.
+    package var backlogBytesPerConnection = 16 << 20
+    /// Bytes of responses that wait for readers on one event loop, before further requests wait.
+    package var backlogBytesPerLoop = 256 << 20
+    /// From the first byte, or from connecting, to a complete head.
+    package var headMilliseconds: Int64 = 10_000
+    /// Without any request or frame.
+    package var idleMilliseconds: Int64 = 600_000
+    /// A body or a reader that moves nothing for so long is given up.
+    package var stallMilliseconds: Int64 = 30_000
+    /// A body that arrives slower than this on average, after the first stall period, is given up (bytes a second).
+    package var slowBodyBytesPerSecond: Int64 = 1024
+    /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE and empty DATA frames in ten seconds that go with no request.
+    package var idleFramesPerTenSeconds = 4000
+    /// TLS handshakes that take longer are given up.
+    package var handshakeMilliseconds: Int64 = 10_000
+    /// The largest body of a control-plane request.
+    package var controlBodyBytes = 65_536
+    /// Control-plane requests that wait for the catalog at once.
+    package var controlQueue = 256
+
+    package init() {}
+}

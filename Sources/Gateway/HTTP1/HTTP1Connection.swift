@@ -1,0 +1,533 @@
+import CacheService
+import NIOCore
+import NIOHTTP1
+import Tenancy
+
+/// One HTTP/1.1 connection. swift-nio's decoder reads requests; responses are written as bytes by ourselves, into the
+/// lane's output buffer, one write and flush a read.
+///
+/// Requests of a pipeline are executed one after the other, each when the one before has been answered, so their
+/// answers cannot change places. What arrives meanwhile waits in `queue`, which one read fills at most: while it is not
+/// empty, nothing is read from the socket.
+final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTransport {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    let lane: GatewayLane
+    let peer: Peer
+    var laneSlot = -1
+    private var context: ChannelHandlerContext?
+    private var exchange: Exchange?
+    /// Parts of requests that wait for the present one's answer.
+    private var queue = CircularBuffer<HTTPServerRequestPart>()
+    private var output = ByteBuffer()
+    private var hasScratch = false
+    private var isInRead = false
+    private var wantsRead = false
+    private var isClosed = false
+    private var isDraining = false
+    /// The present request's connection ends with its response.
+    private var closesAfterResponse = false
+    /// The response's body is sent in chunks.
+    private var isChunked = false
+    private var isHeadWritten = false
+    private var isVersionOne = false
+    private var lastActivity: Timestamp
+    private var headBeganAt: Timestamp?
+
+    init(lane: GatewayLane, peer: Peer) {
+        self.lane = lane
+        self.peer = peer
+        lastActivity = lane.now
+        headBeganAt = lane.now
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        lane.add(self)
+        isDraining = lane.isDraining
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        tearDown()
+        self.context = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        tearDown()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isClosed else { return }
+        lane.beginTick()
+        lastActivity = lane.now
+        isInRead = true
+        let part = unwrapInboundIn(data)
+        if exchange?.isBusy ?? false || !queue.isEmpty {
+            queue.append(part)
+        } else {
+            receive(part)
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isInRead = false
+        flush()
+        context.fireChannelReadComplete()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        // While requests wait here, or a body that nobody has let in yet, the socket is left alone.
+        if queue.isEmpty, !isBodyHeld, context.channel.isWritable {
+            wantsRead = false
+            context.read()
+        } else {
+            wantsRead = true
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        resumeReading()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard !isClosed, let error = error as? HTTPParserError, exchange == nil || exchange?.isResponded == true else {
+            close()
+            return
+        }
+        // What follows on the connection cannot be told apart any more: answer once, and end it.
+        lane.beginTick()
+        closesAfterResponse = true
+        let refusal: MartletError =
+            error == .headerOverflow
+            ? .headersTooLarge(limit: lane.limits.headerBytes) : .malformed("the request is not valid HTTP/1.1")
+        if exchange == nil {
+            let exchange = beginExchange()
+            exchange.respond(error: refusal)
+            flush()
+        }
+        close()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .some(.inputClosed) = event as? ChannelEvent {
+            closesAfterResponse = true
+            if exchange == nil { close() }
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private var isBodyHeld: Bool {
+        guard let exchange else { return false }
+        return exchange.bodyMode == .held && exchange.requestBodyReceived > 0 && !exchange.isResponded
+    }
+
+    private func resumeReading() {
+        guard wantsRead, queue.isEmpty, !isBodyHeld, let context, context.channel.isWritable else { return }
+        wantsRead = false
+        context.read()
+    }
+
+    /// Bytes came in that are no complete part yet: from now on the head has to be finished in time.
+    func bytesArrived() {
+        if exchange == nil, headBeganAt == nil { headBeganAt = lane.now }
+    }
+
+    // MARK: Requests
+
+    private func receive(_ part: HTTPServerRequestPart) {
+        switch part {
+        case .head(let head): receive(head)
+        case .body(let body): receive(body)
+        case .end: receiveEnd()
+        }
+    }
+
+    private func beginExchange() -> Exchange {
+        let exchange = lane.makeExchange(for: self)
+        exchange.open(transport: self, streamID: 0, now: lane.now)
+        self.exchange = exchange
+        isHeadWritten = false
+        isChunked = false
+        return exchange
+    }
+
+    private func receive(_ head: HTTPRequestHead) {
+        headBeganAt = nil
+        closesAfterResponse = !head.isKeepAlive || isDraining
+        isVersionOne = head.version.major == 1 && head.version.minor == 0
+        let exchange = beginExchange()
+        let limit = lane.limits.headerBytes
+        withBytes(of: head.method.rawValue) { exchange.request.setMethod($0) }
+        withBytes(of: head.uri) { exchange.request.setPath($0, limit: limit) }
+        for (name, value) in head.headers {
+            withBytes(of: name.lowercasedASCII) { name in
+                withBytes(of: value) { exchange.request.add(name: name, value: $0, limit: limit) }
+            }
+        }
+        if let refusal = faultOfFraming(head) {
+            closesAfterResponse = true
+            exchange.respond(error: refusal)
+            return
+        }
+        exchange.door = lane.router.door(for: exchange)
+        if let expectation = exchange.request.withValue(.expect, { $0.matchesIgnoringCase("100-continue") }),
+            !expectation
+        {
+            exchange.respond(error: .expectationFailed)
+            return
+        }
+        exchange.door?.receiveHead(exchange)
+    }
+
+    /// What RFC 9112 forbids and two servers in a row could read differently (request smuggling, sections 3.2, 6.1, 6.3).
+    private func faultOfFraming(_ head: HTTPRequestHead) -> MartletError? {
+        guard head.version.major == 1 else { return .malformed("only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here") }
+        let hosts = head.headers["host"]
+        if hosts.count > 1 || (hosts.isEmpty && head.version.minor > 0) {
+            return .malformed("an HTTP/1.1 request carries exactly one Host field")
+        }
+        let lengths = head.headers["content-length"]
+        let codings = head.headers["transfer-encoding"]
+        if lengths.count > 1 { return .malformed("Content-Length must stand once") }
+        if !lengths.isEmpty, !codings.isEmpty {
+            return .malformed("Content-Length must not stand beside Transfer-Encoding")
+        }
+        if codings.count > 1 || (codings.count == 1 && codings[0].lowercased() != "chunked") {
+            return .malformed("the only transfer coding that is understood is chunked")
+        }
+        if !codings.isEmpty, head.version.minor == 0 {
+            return .malformed("HTTP/1.0 has no Transfer-Encoding")
+        }
+        return nil
+    }
+
+    private func receive(_ body: ByteBuffer) {
+        guard let exchange, body.readableBytes > 0 else { return }
+        exchange.progressedAt = lane.now
+        exchange.requestBodyReceived += body.readableBytes
+        switch exchange.bodyMode {
+        case .held:
+            var body = body
+            exchange.requestBody.writeBuffer(&body)
+        case .collecting:
+            body.withUnsafeReadableBytes { _ = lane.collect(exchange, $0, peer: peer) }
+        case .streaming:
+            body.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
+        case .discarding:
+            break
+        }
+        if exchange.isResponded, !exchange.isRequestEnded, exchange.bodyMode == .discarding {
+            // An answered request whose body goes on is cut rather than read to its end.
+            if exchange.requestBodyReceived > Self.discardBytes { finishExchange(exchange, closing: true) }
+        }
+    }
+
+    /// How much of an unwanted body is read for the sake of keeping the connection.
+    private static let discardBytes = 65_536
+
+    private func receiveEnd() {
+        guard let exchange else { return }
+        exchange.isRequestEnded = true
+        exchange.endIfFlowing()
+        finishIfComplete(exchange)
+    }
+
+    func requestBodyResumed(_ exchange: Exchange) {
+        if exchange.requestBody.readableBytes > 0 {
+            switch exchange.bodyMode {
+            case .collecting:
+                lane.adoptHeld(exchange, peer: peer)
+            case .streaming:
+                let bytes = exchange.requestBody
+                exchange.requestBody.clear()
+                bytes.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
+            case .held, .discarding:
+                break
+            }
+        }
+        if exchange.isRequestEnded {
+            exchange.endIfFlowing()
+        } else if exchange.requestBodyReceived == 0,
+            exchange.request.withValue(.expect, { $0.matchesIgnoringCase("100-continue") }) == true
+        {
+            write("HTTP/1.1 100 Continue\r\n\r\n")
+            flushUnlessReading()
+        }
+        drainQueue()
+        resumeReading()
+    }
+
+    // MARK: Responses
+
+    func responseHeadReady(_ exchange: Exchange) {
+        guard exchange === self.exchange, !isClosed else { return }
+        if !exchange.isRequestEnded, exchange.request.has(.expect), exchange.requestBodyReceived == 0 {
+            // The client waits with its body for a 100 that does not come; whether it sends it now is its choice.
+            closesAfterResponse = true
+        }
+        writeHead(exchange)
+        responseBodyReady(exchange)
+    }
+
+    func responseBodyReady(_ exchange: Exchange) {
+        guard exchange === self.exchange, !isClosed else { return }
+        if exchange.request.method == .head || exchange.response.status == 204 || exchange.response.status == 304 {
+            exchange.responseBody.clear()
+        }
+        writeBody(exchange)
+        finishIfComplete(exchange)
+        flushUnlessReading()
+    }
+
+    private func finishIfComplete(_ exchange: Exchange) {
+        guard exchange === self.exchange, exchange.isResponseEnded, isHeadWritten else { return }
+        guard exchange.isRequestEnded || closesAfterResponse else { return }
+        finishExchange(exchange, closing: closesAfterResponse)
+    }
+
+    private func finishExchange(_ exchange: Exchange, closing: Bool) {
+        self.exchange = nil
+        lane.releaseBody(exchange, peer: peer)
+        exchange.recycle()
+        lane.pool(exchange)
+        if closing {
+            flush()
+            close()
+            return
+        }
+        headBeganAt = nil
+        drainQueue()
+    }
+
+    /// Takes up the requests that waited.
+    private func drainQueue() {
+        while !isClosed, !(exchange?.isBusy ?? false), let part = queue.popFirst() { receive(part) }
+        if queue.isEmpty { resumeReading() }
+    }
+
+    func reset(_ exchange: Exchange) {
+        close()
+    }
+
+    private func writeHead(_ exchange: Exchange) {
+        let head = exchange.response
+        isHeadWritten = true
+        if exchange.response.closesConnection || isDraining { closesAfterResponse = true }
+        takeScratch()
+        var renderer = FieldRenderer(exchange.rendered)
+        write("HTTP/1.1 ")
+        output.writeBytes(renderer.decimal(head.status))
+        write(Self.reason(head.status))
+        write("\r\ndate: ")
+        output.writeBytes(lane.dateText)
+        if head.contentType != .none {
+            write("\r\ncontent-type: ")
+            write(head.contentType.text)
+        }
+        let hasNoBody = head.status == 204 || head.status == 304
+        if let length = head.contentLength, !hasNoBody {
+            write("\r\ncontent-length: ")
+            output.writeBytes(renderer.decimal(length))
+        } else if !hasNoBody {
+            if exchange.isResponseEnded {
+                write("\r\ncontent-length: ")
+                output.writeBytes(renderer.decimal(exchange.responseBody.readableBytes))
+            } else if isVersionOne {
+                closesAfterResponse = true
+            } else {
+                isChunked = true
+                write("\r\ntransfer-encoding: chunked")
+            }
+        }
+        if let etag = head.etag {
+            write("\r\netag: ")
+            output.writeBytes(renderer.etag(etag))
+        }
+        if head.allowsAnyOrigin {
+            write("\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: etag, retry-after")
+        }
+        for (name, value) in head.extra {
+            write("\r\n")
+            output.writeString(name)
+            write(": ")
+            output.writeString(value)
+        }
+        if closesAfterResponse {
+            write("\r\nconnection: close")
+        } else if isVersionOne {
+            write("\r\nconnection: keep-alive")
+        }
+        write("\r\n\r\n")
+    }
+
+    private func writeBody(_ exchange: Exchange) {
+        let count = exchange.responseBody.readableBytes
+        if count > 0 {
+            takeScratch()
+            if isChunked {
+                output.writeString(String(count, radix: 16))
+                write("\r\n")
+            }
+            if count > 16_384, !isChunked {
+                // A large value goes out as it lies.
+                flushOutput(keepOpen: true)
+                context?.write(wrapOutboundOut(exchange.responseBody), promise: nil)
+                exchange.responseBody = ByteBuffer()
+            } else {
+                output.writeBuffer(&exchange.responseBody)
+                exchange.responseBody.clear()
+                if isChunked { write("\r\n") }
+            }
+        }
+        if exchange.isResponseEnded, isChunked {
+            takeScratch()
+            write("0\r\n")
+            for (name, value) in exchange.trailers { output.writeString("\(name): \(value)\r\n") }
+            write("\r\n")
+            isChunked = false
+        }
+    }
+
+    @inline(__always)
+    private func write(_ text: StaticString) {
+        takeScratch()
+        output.writeBytes(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    private func takeScratch() {
+        guard !hasScratch else { return }
+        hasScratch = true
+        output = lane.takeScratch()
+    }
+
+    private func flushUnlessReading() {
+        if !isInRead { flush() }
+    }
+
+    private func flushOutput(keepOpen: Bool) {
+        guard hasScratch, let context else { return }
+        if output.readableBytes > 0 { context.write(wrapOutboundOut(output), promise: nil) }
+        // The pipeline holds the bytes now: what follows needs memory of its own.
+        output = ByteBuffer()
+        if !keepOpen { hasScratch = false }
+    }
+
+    private func flush() {
+        guard let context, !isClosed else { return }
+        if hasScratch {
+            hasScratch = false
+            let didWrite = output.readableBytes > 0
+            if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) } else { context.flush() }
+            lane.giveScratch(&output, isReusable: !didWrite || lane.hasFlushed(context.channel))
+        }
+    }
+
+    // MARK: Ends
+
+    private func close() {
+        guard !isClosed, let context else { return }
+        flush()
+        isClosed = true
+        context.close(promise: nil)
+    }
+
+    private func tearDown() {
+        isClosed = true
+        lane.remove(self)
+        queue.removeAll()
+        guard let exchange else { return }
+        self.exchange = nil
+        exchange.door?.abandon(exchange)
+        lane.releaseBody(exchange, peer: peer)
+        exchange.recycle()
+        lane.pool(exchange)
+    }
+
+    func sweep(now: Timestamp) {
+        let limits = lane.limits
+        let still = now.milliseconds - lastActivity.milliseconds
+        if let exchange {
+            guard exchange.isStalled(now: now, limits: limits) else {
+                let isReaderStuck = context.map { !$0.channel.isWritable } ?? false
+                if isReaderStuck, still > limits.stallMilliseconds { closeAbruptly() }
+                return
+            }
+            closesAfterResponse = true
+            exchange.respond(error: .requestTimeout)
+            close()
+        } else if let began = headBeganAt, now.milliseconds - began.milliseconds > limits.headMilliseconds {
+            close()
+        } else if still > limits.idleMilliseconds {
+            close()
+        } else if let context, !context.channel.isWritable, still > limits.stallMilliseconds {
+            closeAbruptly()
+        }
+    }
+
+    private func closeAbruptly() {
+        isClosed = true
+        context?.close(promise: nil)
+    }
+
+    func drain() {
+        isDraining = true
+        if exchange == nil { close() }
+    }
+
+    func closeNow() {
+        close()
+    }
+
+    private static func reason(_ status: Int) -> StaticString {
+        switch status {
+        case 200: " OK"
+        case 201: " Created"
+        case 204: " No Content"
+        case 304: " Not Modified"
+        case 400: " Bad Request"
+        case 401: " Unauthorized"
+        case 403: " Forbidden"
+        case 404: " Not Found"
+        case 405: " Method Not Allowed"
+        case 408: " Request Timeout"
+        case 409: " Conflict"
+        case 412: " Precondition Failed"
+        case 413: " Content Too Large"
+        case 414: " URI Too Long"
+        case 417: " Expectation Failed"
+        case 429: " Too Many Requests"
+        case 431: " Request Header Fields Too Large"
+        case 500: " Internal Server Error"
+        case 503: " Service Unavailable"
+        case 507: " Insufficient Storage"
+        default: " Status"
+        }
+    }
+}
+
+extension Exchange {
+    /// Whether the next request of the connection has to wait: this one is complete but not answered, or its body is
+    /// held, so that parts behind it cannot be told to anyone.
+    fileprivate var isBusy: Bool {
+        isRequestEnded
+    }
+}
+
+private func withBytes(of text: String, _ body: (UnsafeRawBufferPointer) -> Void) {
+    var text = text
+    text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
+}
+
+extension String {
+    /// Lower case by ASCII rules, as field names have it.
+    fileprivate var lowercasedASCII: String {
+        utf8.contains { $0 >= 0x41 && $0 <= 0x5A } ? lowercased() : self
+    }
+}

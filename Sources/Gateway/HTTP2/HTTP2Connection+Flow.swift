@@ -1,0 +1,169 @@
+import CNGHTTP2
+import NIOCore
+import Tenancy
+
+/// Flow control in both directions, and the bounds on what a connection may make us keep.
+///
+/// In: libnghttp2 counts what arrives against the windows, and gives window back only when we say that bytes were used
+/// (`nghttp2_session_consume`). A body that is held gives nothing back, so a peer can have at most one stream window of
+/// it here before its caller is known and permitted.
+///
+/// Out: a response lies in its exchange until its stream's window opens. The sum over a connection, the backlog, is
+/// bounded: past it further requests are parked, complete in head but not executed, until the reader has caught up.
+extension HTTP2Connection {
+    /// The window of a new stream, and of one whose body is permitted.
+    static let initialStreamWindow: Int32 = 65_535
+    static let openStreamWindow: Int32 = 1 << 20
+    static let connectionWindow: Int32 = 4 << 20
+
+    func submitSettings() {
+        var settings = [
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+                value: UInt32(lane.limits.concurrentStreams)),
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
+                value: UInt32(lane.limits.headerBytes)),
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+                value: UInt32(Self.initialStreamWindow)),
+        ]
+        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &settings, settings.count)
+        nghttp2_session_set_local_window_size(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Self.connectionWindow)
+    }
+
+    // MARK: In
+
+    func dataReceived(streamID: Int32, bytes: UnsafeRawBufferPointer) {
+        guard let exchange = exchange(streamID) else {
+            nghttp2_session_consume_connection(session, bytes.count)
+            return
+        }
+        exchange.progressedAt = lane.now
+        exchange.requestBodyReceived += bytes.count
+        switch exchange.bodyMode {
+        case .held:
+            exchange.requestBody.writeBytes(bytes)
+        case .collecting:
+            if lane.collect(exchange, bytes, peer: peer) {
+                nghttp2_session_consume(session, streamID, bytes.count)
+            } else {
+                nghttp2_session_consume_connection(session, bytes.count)
+            }
+        case .streaming:
+            exchange.door?.receiveBody(exchange, bytes)
+            nghttp2_session_consume(session, streamID, bytes.count)
+        case .discarding:
+            // The stream's window stays shut: the peer stops when it is used up.
+            nghttp2_session_consume_connection(session, bytes.count)
+        }
+    }
+
+    func requestBodyResumed(_ exchange: Exchange) {
+        guard let session else { return }
+        let held = exchange.requestBody.readableBytes
+        if held > 0 {
+            switch exchange.bodyMode {
+            case .collecting:
+                lane.adoptHeld(exchange, peer: peer)
+            case .streaming:
+                let bytes = exchange.requestBody
+                exchange.requestBody.clear()
+                bytes.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
+            case .held, .discarding:
+                break
+            }
+            nghttp2_session_consume(session, exchange.streamID, held)
+        }
+        if !exchange.isRequestEnded {
+            if exchange.requestBodyReceived == 0,
+                exchange.request.withValue(.expect, { $0.matchesIgnoringCase("100-continue") }) == true
+            {
+                submitContinue(exchange)
+            }
+            nghttp2_session_set_local_window_size(
+                session, UInt8(NGHTTP2_FLAG_NONE.rawValue), exchange.streamID, Self.openStreamWindow)
+        } else {
+            exchange.endIfFlowing()
+        }
+        schedulePump()
+    }
+
+    // MARK: Out
+
+    /// Whether another request may be executed now. One is always let through, so that nobody waits for ever.
+    var hasRoom: Bool {
+        backlogBytes == 0
+            || (backlogBytes < lane.limits.backlogBytesPerConnection && lane.backlogBytes < lane.limits.backlogBytesPerLoop)
+    }
+
+    /// Brings the sums up to what now waits in `exchange`, which remembers what it was counted with.
+    func countBacklog(of exchange: Exchange) {
+        let change = exchange.responseBody.readableBytes - exchange.countedBacklog
+        exchange.countedBacklog += change
+        backlogBytes += change
+        lane.backlogBytes += change
+    }
+
+    /// Executes what was parked, as far as there is room. Returns whether anything was.
+    func unpark() -> Bool {
+        guard !parked.isEmpty, hasRoom else { return false }
+        var index = 0
+        while index < parked.count, hasRoom {
+            begin(parked[index])
+            index += 1
+        }
+        parked.removeFirst(index)
+        return index > 0
+    }
+
+    func responseBytesReady(streamID: Int32, limit: Int, flags: UnsafeMutablePointer<UInt32>) -> Int {
+        guard let exchange = exchange(streamID) else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
+        let available = exchange.responseBody.readableBytes
+        if available == 0, !exchange.isResponseEnded { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
+        let count = min(available, limit)
+        flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue)
+        if count == available, exchange.isResponseEnded {
+            flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
+            if !exchange.trailers.isEmpty {
+                flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
+                submitTrailers(exchange)
+            }
+        }
+        return count
+    }
+
+    func sendData(streamID: Int32, frameHeader: UnsafeRawBufferPointer, count: Int) -> Int32 {
+        guard output.readableBytes < Self.flushBytes else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+        guard let exchange = exchange(streamID) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
+        output.writeBytes(frameHeader)
+        exchange.responseBody.readWithUnsafeReadableBytes { bytes in
+            output.writeBytes(bytes.slice(0..<count))
+            return count
+        }
+        countBacklog(of: exchange)
+        exchange.progressedAt = lane.now
+        idleFrames = 0
+        if exchange.isResponseEnded, exchange.responseBody.readableBytes == 0 {
+            if !exchange.isRequestEnded, exchange.trailers.isEmpty { submitStop(exchange) }
+        } else if exchange.responseBody.readerIndex > 1 << 20 {
+            exchange.responseBody.discardReadBytes()
+        }
+        return 0
+    }
+
+    /// Tells a peer whose body nobody will read to stop sending it: the response is complete (RFC 9113 section 8.1).
+    func submitStop(_ exchange: Exchange) {
+        nghttp2_submit_rst_stream(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), exchange.streamID, UInt32(NGHTTP2_NO_ERROR.rawValue))
+    }
+}
+
+extension Exchange {
+    /// Tells the door that the request is complete, unless its body is still held or nobody wants it.
+    func endIfFlowing() {
+        guard isRequestEnded, !isResponded else { return }
+        if bodyMode == .collecting || bodyMode == .streaming { door?.receiveEnd(self) }
+    }
+}

@@ -1,0 +1,317 @@
+import CNGHTTP2
+import CacheService
+import NIOCore
+import Tenancy
+
+/// One HTTP/2 connection: a libnghttp2 session inside one channel handler. There is no channel for a stream.
+///
+/// ```
+/// socket ─▶ channelRead ─▶ nghttp2_session_mem_recv ─▶ callbacks ─▶ Exchange ─▶ door
+/// socket ◀─ one write and flush a read ◀─ nghttp2_session_mem_send ◀─ submit_response ◀─ respond
+/// ```
+///
+/// All that arrived in one read is executed before one flush. Output is drawn from the session only while the socket
+/// takes it, so a peer that stops reading costs what its requests have put into the backlog and no more; the backlog is
+/// bounded by parking requests (``HTTP2Connection+Flow.swift``).
+///
+/// Reentrancy: libnghttp2 forbids to receive, send or delete inside a callback. Submitting is allowed. So callbacks and
+/// doors only submit, and ``pump(_:)`` runs after them.
+final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTransport {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let lane: GatewayLane
+    let peer: Peer
+    var laneSlot = -1
+    var session: OpaquePointer?
+    var context: ChannelHandlerContext?
+    /// The streams with an exchange, in no order.
+    var exchanges: [Exchange] = []
+    /// Exchanges whose request is complete in head but waits until earlier responses have left.
+    var parked: [Exchange] = []
+    /// The exchange that header and data callbacks met last.
+    private var recent: Exchange?
+    /// Output of this tick, between two flushes.
+    var output = ByteBuffer()
+    var isReceiving = false
+    private var isPumping = false
+    var isPumpScheduled = false
+    var isDraining = false
+    private var isClosed = false
+    /// Bytes of responses that were submitted and have not left.
+    var backlogBytes = 0
+    var headBytes = 0
+    var lastActivity: Timestamp
+    /// When the header block now arriving began, or when the connection did.
+    var headBeganAt: Timestamp?
+    var idleFrames = 0
+    var idleFramesSince: Timestamp
+
+    init(lane: GatewayLane, peer: Peer) {
+        self.lane = lane
+        self.peer = peer
+        lastActivity = lane.now
+        idleFramesSince = lane.now
+        headBeganAt = lane.now
+    }
+
+    deinit {
+        if let session { nghttp2_session_del(session) }
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        var session: OpaquePointer?
+        let pointer = Unmanaged.passUnretained(self).toOpaque()
+        let library = HTTP2Library.shared
+        guard nghttp2_session_server_new2(&session, library.callbacks, pointer, library.options) == 0 else {
+            context.close(promise: nil)
+            return
+        }
+        self.session = session
+        lane.add(self)
+        submitSettings()
+        if lane.isDraining { drain() }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        tearDown()
+        self.context = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        tearDown()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard let session, !isClosed else { return }
+        lane.beginTick()
+        lastActivity = lane.now
+        let buffer = unwrapInboundIn(data)
+        isReceiving = true
+        let consumed = buffer.withUnsafeReadableBytes { bytes in
+            nghttp2_session_mem_recv(session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        }
+        isReceiving = false
+        recent = nil
+        if consumed < 0 {
+            // A broken preface, a flood, or memory: the session has queued its GOAWAY where one is due.
+            pump(context)
+            close(context)
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        pump(context)
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            lane.beginTick()
+            pump(context)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // TLS without a close_notify, a reset: nothing that the peer could still be told.
+        close(context)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .some(.inputClosed) = event as? ChannelEvent {
+            // A peer that has stopped sending may still read what it asked for.
+            if exchanges.isEmpty { close(context) } else { drain() }
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    // MARK: Output
+
+    /// Draws what the session has to send and writes it, as long as the socket takes it.
+    func pump(_ context: ChannelHandlerContext) {
+        guard let session, !isPumping, !isClosed else { return }
+        isPumping = true
+        repeat {
+            output = lane.takeScratch()
+            while output.readableBytes < Self.flushBytes {
+                var bytes: UnsafePointer<UInt8>?
+                let count = nghttp2_session_mem_send(session, &bytes)
+                guard count > 0, let bytes else { break }
+                output.writeBytes(UnsafeRawBufferPointer(start: bytes, count: count))
+            }
+            let didWrite = output.readableBytes > 0
+            if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
+            lane.giveScratch(&output, isReusable: !didWrite || lane.hasFlushed(context.channel))
+            let didUnpark = unpark()
+            if !didWrite, !didUnpark { break }
+        } while context.channel.isWritable && nghttp2_session_want_write(session) != 0
+        isPumping = false
+        if nghttp2_session_want_read(session) == 0, nghttp2_session_want_write(session) == 0 { close(context) }
+    }
+
+    static let flushBytes = 65_536
+
+    /// Pumps once the present callback is over.
+    func schedulePump() {
+        guard !isReceiving, !isPumping, !isPumpScheduled, let context else { return }
+        isPumpScheduled = true
+        context.eventLoop.assumeIsolated().execute {
+            self.isPumpScheduled = false
+            guard let context = self.context else { return }
+            self.pump(context)
+        }
+    }
+
+    func close(_ context: ChannelHandlerContext) {
+        guard !isClosed else { return }
+        isClosed = true
+        context.close(promise: nil)
+    }
+
+    private func tearDown() {
+        isClosed = true
+        lane.remove(self)
+        for exchange in exchanges { release(exchange) }
+        exchanges.removeAll()
+        parked.removeAll()
+        recent = nil
+        if let session {
+            // Callbacks do not run in here: libnghttp2 frees streams silently.
+            nghttp2_session_del(session)
+            self.session = nil
+        }
+    }
+
+    /// Tells the door, gives back what the exchange reserved, and pools it.
+    private func release(_ exchange: Exchange) {
+        if !exchange.isResponded || exchange.responseBody.readableBytes > 0 || !exchange.isResponseEnded {
+            exchange.door?.abandon(exchange)
+        }
+        headBytes -= exchange.request.size
+        exchange.responseBody.clear()
+        countBacklog(of: exchange)
+        lane.releaseBody(exchange, peer: peer)
+        exchange.recycle()
+        lane.pool(exchange)
+    }
+
+    // MARK: Streams
+
+    @inline(__always)
+    func exchange(_ streamID: Int32) -> Exchange? {
+        if let recent, recent.streamID == streamID { return recent }
+        guard let session, let pointer = nghttp2_session_get_stream_user_data(session, streamID) else { return nil }
+        // The connection's list keeps it alive until the stream closes.
+        let exchange = Unmanaged<Exchange>.fromOpaque(pointer).takeUnretainedValue()
+        recent = exchange
+        return exchange
+    }
+
+    func headBegan(streamID: Int32) -> Int32 {
+        headBeganAt = lane.now
+        let exchange = lane.makeExchange(for: self)
+        exchange.open(transport: self, streamID: streamID, now: lane.now)
+        exchange.slot = exchanges.count
+        exchanges.append(exchange)
+        recent = exchange
+        return nghttp2_session_set_stream_user_data(session, streamID, Unmanaged.passUnretained(exchange).toOpaque())
+    }
+
+    func headerReceived(streamID: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        guard let exchange = exchange(streamID), exchange.door == nil else { return }
+        let limit = lane.limits.headerBytes
+        if name.count > 1, name[0] == UInt8(ascii: ":") {
+            if name.matches(":path") {
+                exchange.request.setPath(value, limit: limit)
+            } else if name.matches(":method") {
+                exchange.request.setMethod(value)
+            } else if name.matches(":authority") {
+                exchange.request.add(name: Self.hostName, value: value, limit: limit)
+            }
+            return
+        }
+        exchange.request.add(name: name, value: value, limit: limit)
+    }
+
+    private static let hostText: StaticString = "host"
+    private static var hostName: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: hostText.utf8Start, count: hostText.utf8CodeUnitCount)
+    }
+
+    func frameReceived(_ header: nghttp2_frame_hd) {
+        let isEnd = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+        switch header.type {
+        case UInt8(NGHTTP2_HEADERS.rawValue):
+            headBeganAt = nil
+            guard let exchange = exchange(header.stream_id) else { return }
+            if isEnd { exchange.isRequestEnded = true }
+            if exchange.door == nil {
+                idleFrames = 0
+                headComplete(exchange)
+            } else if isEnd {
+                bodyEnded(exchange)
+            }
+        case UInt8(NGHTTP2_DATA.rawValue):
+            guard isEnd, let exchange = exchange(header.stream_id) else { return }
+            exchange.isRequestEnded = true
+            bodyEnded(exchange)
+        default:
+            break
+        }
+    }
+
+    private func headComplete(_ exchange: Exchange) {
+        headBytes += exchange.request.size
+        if headBytes > lane.limits.headBytesPerConnection {
+            reset(exchange, code: NGHTTP2_REFUSED_STREAM)
+            return
+        }
+        exchange.door = lane.router.door(for: exchange)
+        guard hasRoom else {
+            parked.append(exchange)
+            return
+        }
+        begin(exchange)
+    }
+
+    /// Gives the request to its door. When the door lets the body in, and all of it is here, it is told so at once
+    /// (``requestBodyResumed(_:)``).
+    func begin(_ exchange: Exchange) {
+        exchange.door?.receiveHead(exchange)
+    }
+
+    private func bodyEnded(_ exchange: Exchange) {
+        exchange.endIfFlowing()
+    }
+
+    func streamClosed(streamID: Int32) {
+        guard let exchange = exchange(streamID) else { return }
+        recent = nil
+        let slot = exchange.slot
+        if slot < exchanges.count - 1 {
+            exchanges[slot] = exchanges[exchanges.count - 1]
+            exchanges[slot].slot = slot
+        }
+        exchanges.removeLast()
+        if !parked.isEmpty { parked.removeAll { $0 === exchange } }
+        release(exchange)
+    }
+
+    func reset(_ exchange: Exchange) {
+        reset(exchange, code: NGHTTP2_INTERNAL_ERROR)
+    }
+
+    func reset(_ exchange: Exchange, code: nghttp2_error_code) {
+        guard let session else { return }
+        exchange.bodyMode = .discarding
+        nghttp2_submit_rst_stream(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), exchange.streamID, UInt32(code.rawValue))
+        schedulePump()
+    }
+}

@@ -1,0 +1,141 @@
+import CacheService
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Synchronization
+import Tenancy
+
+/// The TLS context that new connections get. It may be replaced at any time; connections keep theirs.
+package final class TLSContextBox: Sendable {
+    private let context: Mutex<NIOSSLContext>
+
+    package init(_ context: NIOSSLContext) {
+        self.context = Mutex(context)
+    }
+
+    package func replace(_ new: NIOSSLContext) {
+        context.withLock { $0 = new }
+    }
+
+    var current: NIOSSLContext {
+        context.withLock { $0 }
+    }
+}
+
+/// What a listener's lanes are made of.
+package struct GatewayParts: Sendable {
+    package let service: CacheService
+    package let limits: GatewayLimits
+    package let routes: AdminRoutes
+    package let executor: ControlExecutor
+    package let status: any SystemStatus
+    package let logger: Logger
+
+    package init(
+        service: CacheService, limits: GatewayLimits, routes: AdminRoutes, executor: ControlExecutor,
+        status: any SystemStatus, logger: Logger
+    ) {
+        self.service = service
+        self.limits = limits
+        self.routes = routes
+        self.executor = executor
+        self.status = status
+        self.logger = logger
+    }
+}
+
+/// One listening socket with HTTP behind it, on event loops of its own group.
+package final class GatewayListener: Sendable {
+    package enum Role: Sendable {
+        /// The data plane and everything else.
+        case main
+        /// Metrics, health and the control plane, on a loop that data traffic does not reach.
+        case operations
+    }
+
+    private let group: MultiThreadedEventLoopGroup
+    private let lanes: [NIOLoopBound<GatewayLane>]
+    private let channel: any Channel
+    package let address: SocketAddress
+
+    /// Binds and starts to accept.
+    ///
+    /// - Parameters:
+    ///   - firstLane: The index of this listener's first lane among all lanes of the process: lanes own their counters.
+    /// - Throws: What the operating system says, such as "address already in use".
+    package init(
+        role: Role, host: String, port: Int, tls: TLSContextBox?, eventLoops: Int, firstLane: Int, parts: GatewayParts
+    ) async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
+        self.group = group
+        var lanes: [NIOLoopBound<GatewayLane>] = []
+        for (index, loop) in group.makeIterator().enumerated() {
+            lanes.append(
+                try await loop.submit {
+                    NIOLoopBound(Self.makeLane(role, loop, firstLane + index, parts), eventLoop: loop)
+                }.get())
+        }
+        self.lanes = lanes
+        let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
+                    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current)) }
+                    try channel.pipeline.syncOperations.addHandler(ProtocolDetector(lane: lane.value))
+                }
+            }
+        do {
+            channel = try await bootstrap.bind(host: host, port: port).get()
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+        guard let address = channel.localAddress else {
+            try? await group.shutdownGracefully()
+            throw ChannelError.unknownLocalAddress
+        }
+        self.address = address
+    }
+
+    private static func makeLane(
+        _ role: Role, _ loop: any EventLoop, _ index: Int, _ parts: GatewayParts
+    ) -> GatewayLane {
+        let service = ServiceLane(service: parts.service, index: index) { work in loop.execute(work) }
+        let admin = AdminDoor(routes: parts.routes, executor: parts.executor)
+        let isOperations = role == .operations
+        let system = SystemDoor(status: parts.status, servesMetrics: isOperations, executor: parts.executor)
+        let router = HTTPRouter(rest: isOperations ? nil : RESTDoor(), admin: admin, system: system)
+        let lane = GatewayLane(
+            eventLoop: loop, service: service, limits: parts.limits, router: router, logger: parts.logger)
+        lane.startSweeping()
+        return lane
+    }
+
+    /// Stops accepting, lets what is in flight finish for at most `grace`, then closes everything.
+    package func shutDown(grace: TimeAmount) async {
+        try? await channel.close().get()
+        for lane in lanes {
+            lane.eventLoop.execute { lane.value.drain() }
+        }
+        let deadline = NIODeadline.now() + grace
+        while NIODeadline.now() < deadline {
+            var open = 0
+            for lane in lanes {
+                open += (try? await lane.eventLoop.submit { lane.value.connections.count }.get()) ?? 0
+            }
+            if open == 0 { break }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        for lane in lanes {
+            try? await lane.eventLoop.submit { lane.value.closeAll() }.get()
+        }
+        try? await group.shutdownGracefully()
+    }
+}

@@ -1,0 +1,147 @@
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+import Tenancy
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, the client's preface (RFC 9113 section 3.4), and makes the
+/// rest of the pipeline. ALPN needs no look of its own: a client that negotiated `h2` begins with the preface.
+///
+/// In front of HTTP/1.1 it stays, to notice bytes that are no complete request yet.
+final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, LaneConnection {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private static let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+    private let lane: GatewayLane
+    var laneSlot = -1
+    private var context: ChannelHandlerContext?
+    private var begun = ByteBuffer()
+    private var http1: HTTP1Connection?
+    private let connectedAt: Timestamp
+
+    init(lane: GatewayLane) {
+        self.lane = lane
+        lane.beginTick()
+        connectedAt = lane.now
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        lane.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        lane.remove(self)
+        self.context = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        lane.remove(self)
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if let http1 {
+            http1.bytesArrived()
+            context.fireChannelRead(data)
+            return
+        }
+        var buffer = unwrapInboundIn(data)
+        if begun.readableBytes > 0 {
+            begun.writeBuffer(&buffer)
+            buffer = begun
+        }
+        let preface = Self.preface
+        let count = min(buffer.readableBytes, preface.utf8CodeUnitCount)
+        let isPreface = buffer.withUnsafeReadableBytes { bytes in
+            bytes.slice(0..<count)
+                .equals(UnsafeRawBufferPointer(start: preface.utf8Start, count: count))
+        }
+        // Three bytes are enough to leave HTTP/1.1: no method begins with `PRI`.
+        if isPreface, count < 3 {
+            begun = buffer
+            return
+        }
+        begun = ByteBuffer()
+        do {
+            try isPreface ? becomeHTTP2(context) : becomeHTTP1(context)
+        } catch {
+            context.close(promise: nil)
+            return
+        }
+        context.fireChannelRead(wrapInboundOut(buffer))
+        if isPreface {
+            // What was read before is with the new handler; it finishes this read like any other.
+            context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A failed handshake, or cleartext on a TLS port.
+        if http1 == nil { context.close(promise: nil) } else { context.fireErrorCaught(error) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if http1 == nil, case .some(.inputClosed) = event as? ChannelEvent {
+            context.close(promise: nil)
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func becomeHTTP2(_ context: ChannelHandlerContext) throws {
+        let connection = HTTP2Connection(lane: lane, peer: Peer(context.channel))
+        try context.pipeline.syncOperations.addHandler(connection, position: .after(self))
+    }
+
+    private func becomeHTTP1(_ context: ChannelHandlerContext) throws {
+        let connection = HTTP1Connection(lane: lane, peer: Peer(context.channel))
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = lane.limits.headerBytes
+        limits.maxHeaderListSize = lane.limits.headerBytes
+        limits.maxHeaderFieldCount = 128
+        let decoder = ByteToMessageHandler(
+            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits))
+        try context.pipeline.syncOperations.addHandlers([decoder, connection], position: .after(self))
+        http1 = connection
+    }
+
+    // MARK: LaneConnection: before the protocol is known
+
+    func sweep(now: Timestamp) {
+        guard http1 == nil, now.milliseconds - connectedAt.milliseconds > lane.limits.headMilliseconds else { return }
+        closeNow()
+    }
+
+    func drain() {
+        if http1 == nil { closeNow() }
+    }
+
+    func closeNow() {
+        context?.close(promise: nil)
+    }
+}
+
+extension Peer {
+    convenience init(_ channel: any Channel) {
+        // A /64 of IPv6 is one customer: throttling by single addresses would be no throttling.
+        let text = channel.remoteAddress?.ipAddress ?? ""
+        var bytes = [UInt8](repeating: 0, count: 16)
+        if inet_pton(AF_INET, text, &bytes) == 1 {
+            self.init(address: Array(bytes.prefix(4)))
+        } else if inet_pton(AF_INET6, text, &bytes) == 1 {
+            self.init(address: Array(bytes.prefix(8)))
+        } else {
+            self.init(address: [])
+        }
+    }
+}

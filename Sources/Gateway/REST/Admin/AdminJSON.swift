@@ -1,0 +1,112 @@
+import Access
+import CacheService
+import Engine
+import Catalog
+import Metering
+import Tenancy
+
+/// What the control plane answers, as JSON. Times are whole epoch seconds, or null for never and not yet.
+extension JSONValue {
+    init(_ text: String?) {
+        self = text.map { .string($0) } ?? .null
+    }
+
+    init(_ number: UInt64) {
+        self = .number(String(number))
+    }
+
+    init(_ time: Timestamp?) {
+        self = time.map { .integer($0.seconds) } ?? .null
+    }
+
+    init(_ limits: Limits) {
+        self = .object(limits.set.map { JSONValue.Member($0.name.rawValue, JSONValue($0.value)) })
+    }
+
+    init(labels: [String: String]) {
+        self = .object(
+            labels.sorted { $0.key < $1.key }.map { JSONValue.Member($0.key, .string($0.value)) })
+    }
+}
+
+extension TenantRecord {
+    var members: [JSONValue.Member] {
+        [
+            .init("name", .string(name.text)), .init("limits", JSONValue(limits)), .init("plan", JSONValue(plan)),
+            .init("labels", JSONValue(labels: labels)), .init("created_at", JSONValue(createdAt)),
+        ]
+    }
+}
+
+extension CacheReport {
+    var json: JSONValue {
+        .members([
+            "name": .string(record.name.text),
+            "tenant": .string(tenant.text),
+            "limits": JSONValue(record.limits),
+            "labels": JSONValue(labels: record.labels),
+            "compression": .string(record.compression.rawValue),
+            "owner": .string(record.owner),
+            "created_at": JSONValue(record.createdAt),
+            "items": .number(String(statistics?.items ?? 0)),
+            "bytes": .number(String(statistics?.bytes ?? 0)),
+            "evictions": .number(String(statistics?.evictions ?? 0)),
+            "expirations": .number(String(statistics?.expirations ?? 0)),
+        ])
+    }
+}
+
+extension KeyReport {
+    var json: JSONValue {
+        .members([
+            "id": .string(record.id),
+            "format": .string(record.format.rawValue),
+            "permissions": grant?.json ?? .null,
+            "token_id": JSONValue(record.tokenID),
+            "description": JSONValue(record.description),
+            "created_at": JSONValue(record.createdAt),
+            "expires_at": JSONValue(record.expiresAt),
+        ])
+    }
+}
+
+extension SigningKeyRecord {
+    /// The public side of it alone.
+    var json: JSONValue {
+        .members([
+            "kid": .string(kid),
+            "algorithm": .string("ES256"),
+            "created_at": JSONValue(createdAt),
+            "retired_at": JSONValue(retiredAt),
+        ])
+    }
+}
+
+extension UsageReport.Row {
+    var json: JSONValue {
+        let meters = Meter.allCases.map { JSONValue.Member($0.name, JSONValue(usage[$0])) }
+        return .object(
+            [
+                .init("tenant", .string(tenant)), .init("cache", .string(cache)),
+                .init("door", .string(usage.door.name)), .init("start", JSONValue(usage.start)),
+            ] + meters)
+    }
+}
+
+extension AuditReport.Row {
+    /// The most bytes of a stored detail: a change of everything that a body can hold.
+    private static let detailByteCeiling = 8 << 20
+
+    var json: JSONValue {
+        let detail = try? JSONParser.parse(Array(event.detail.utf8), ceiling: Self.detailByteCeiling)
+        return .members([
+            "sequence": .integer(event.sequence),
+            "at": JSONValue(event.at),
+            "actor": .string(event.actor),
+            "tenant": JSONValue(tenant),
+            "action": .string(event.action),
+            "subject": .string(event.subject),
+            "detail": detail ?? .object([]),
+        ])
+    }
+}

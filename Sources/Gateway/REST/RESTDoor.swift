@@ -1,0 +1,371 @@
+import Access
+import CacheService
+import Engine
+import NIOCore
+import Tenancy
+
+/// The REST door: items of caches under `/cache/{cache}`.
+///
+/// It translates and nothing else: who calls, whether they may, within which limits and at what price is the service's
+/// (``ServiceLane``). The order of refusals is identify (401), permit (403), cache exists (404), parameters (400),
+/// limits (413, 429).
+final class RESTDoor: HTTPDoor {
+    static let itemMethods = "GET, HEAD, PUT, DELETE, OPTIONS"
+    static let incrementMethods = "POST, OPTIONS"
+
+    func receiveHead(_ exchange: Exchange) {
+        exchange.rest.allowsAnyOrigin = exchange.request.has(.origin)
+        guard exchange.rest.parse(&exchange.request) else {
+            exchange.respond(error: .notFound("Path"))
+            return
+        }
+        if exchange.request.method == .options {
+            preflight(exchange)
+            return
+        }
+        identify(exchange)
+    }
+
+    func receiveEnd(_ exchange: Exchange) {
+        store(exchange)
+    }
+
+    // MARK: Identify
+
+    private func identify(_ exchange: Exchange) {
+        let header = exchange.request.range(.authorization)
+        let credential: ByteRange
+        switch (header, exchange.rest.token) {
+        case (.some, .some):
+            exchange.respond(
+                error: .invalidArgument(field: "token", reason: "must not stand beside an Authorization header"))
+            return
+        case (.some(let range), nil), (nil, .some(let range)):
+            credential = range
+        case (nil, nil):
+            exchange.respond(error: .missingCredential)
+            return
+        }
+        exchange.lane.identify(exchange, credential) { exchange, caller in self.open(exchange, caller) }
+    }
+
+    // MARK: Permit
+
+    private func open(_ exchange: Exchange, _ caller: LaneCaller) {
+        let operation: CacheOperation
+        switch (exchange.rest.resource, exchange.request.method) {
+        case (.item, .get): operation = .get
+        case (.item, .head): operation = .getWithHash
+        case (.item, .put):
+            operation = exchange.request.has(.ifMatch) || exchange.request.has(.ifNoneMatch) ? .setIf : .set
+        case (.item, .delete): operation = exchange.request.has(.ifMatch) ? .deleteIf : .delete
+        case (.increment, .post): operation = .increment
+        case (.increment, _):
+            exchange.respond(error: .methodNotAllowed(allowed: Self.incrementMethods))
+            return
+        default:
+            exchange.respond(error: .methodNotAllowed(allowed: Self.itemMethods))
+            return
+        }
+        let service = exchange.lane.service
+        do throws(MartletError) {
+            let rest = exchange.rest
+            let grant = try exchange.request.withArena { bytes throws(MartletError) in
+                try service.permit(
+                    caller, cacheName: bytes.slice(rest.cacheName.range), operation: operation,
+                    key: rest.fault == nil ? rest.key.map { bytes.slice($0.range) } : nil, door: .rest)
+            }
+            exchange.rest.opened = grant
+            if let fault = rest.fault { throw service.refused(grant, .rest, fault) }
+            try execute(exchange, grant, operation)
+        } catch {
+            exchange.respond(error: error)
+        }
+    }
+
+    private func execute(
+        _ exchange: Exchange, _ grant: CacheGrant, _ operation: CacheOperation
+    ) throws(MartletError) {
+        switch operation {
+        case .get: get(exchange, grant)
+        case .getWithHash: head(exchange, grant)
+        case .set, .setIf: try admitBody(exchange, grant)
+        case .delete, .deleteIf: try delete(exchange, grant)
+        default: try increment(exchange, grant)
+        }
+    }
+
+    // MARK: Reads
+
+    private func get(_ exchange: Exchange, _ grant: CacheGrant) {
+        guard let key = exchange.rest.key else { return }  // a missing key is a fault, refused above
+        let reply = exchange.request.withArena { bytes in
+            exchange.lane.service.get(grant, .rest, key: bytes.slice(key.range)) { count in
+                exchange.reserveResponseBody(count)
+            } later: {
+                let ticket = ExchangeTicket(exchange)
+                return { result in
+                    guard let exchange = ticket.live else { return }
+                    self.answerLateGet(exchange, result)
+                }
+            }
+        }
+        switch reply {
+        case .here(let facts): answer(exchange, facts, hasBody: true)
+        case .refused(let error): exchange.respond(error: error)
+        case .later: break
+        }
+    }
+
+    private func answerLateGet(_ exchange: Exchange, _ result: Result<LateItem?, MartletError>) {
+        switch result {
+        case .success(let item):
+            exchange.responseBody.clear()
+            if let item { exchange.responseBody.writeBytes(item.value) }
+            answer(exchange, item?.facts, hasBody: true)
+        case .failure(let error): exchange.respond(error: error)
+        }
+    }
+
+    private func head(_ exchange: Exchange, _ grant: CacheGrant) {
+        guard let key = exchange.rest.key else { return }
+        let reply = exchange.request.withArena { bytes in
+            exchange.lane.service.facts(grant, .rest, key: bytes.slice(key.range)) {
+                let ticket = ExchangeTicket(exchange)
+                return { result in
+                    guard let exchange = ticket.live else { return }
+                    switch result {
+                    case .success(let facts): self.answer(exchange, facts, hasBody: false)
+                    case .failure(let error): exchange.respond(error: error)
+                    }
+                }
+            }
+        }
+        switch reply {
+        case .here(let facts): answer(exchange, facts, hasBody: false)
+        case .refused(let error): exchange.respond(error: error)
+        case .later: break
+        }
+    }
+
+    /// Answers a read. A value, if one is answered, lies in the exchange's response body already.
+    private func answer(_ exchange: Exchange, _ facts: ItemFacts?, hasBody: Bool) {
+        guard let facts else {
+            exchange.respond(error: .keyNotFound)
+            return
+        }
+        var head = ResponseHead(status: 200)
+        if exchange.request.has(.ifNoneMatch) || exchange.request.has(.ifMatch) {
+            do throws(MartletError) {
+                head.status = try Self.conditionalStatus(exchange.request, facts.valueHash)
+            } catch {
+                exchange.responseBody.clear()
+                exchange.respond(error: error)
+                return
+            }
+        }
+        head.etag = facts.valueHash
+        head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
+        if head.status == 200 {
+            head.contentType = .octetStream
+            head.contentLength = facts.byteCount
+        } else {
+            exchange.responseBody.clear()
+        }
+        exchange.respond(head)
+    }
+
+    /// 200 or 304 for a conditional read (RFC 9110 section 13.2.2).
+    private static func conditionalStatus(
+        _ request: RequestHead, _ hash: ValueHash
+    ) throws(MartletError) -> Int {
+        if let tags = try EntityTags(.ifMatch, of: request) {
+            guard tags.matchesStrongly(hash) else { throw .preconditionFailed }
+        }
+        if let tags = try EntityTags(.ifNoneMatch, of: request), tags.matchesWeakly(hash) { return 304 }
+        return 200
+    }
+
+    // MARK: Writes
+
+    /// Checks all that can be known from the head, then lets the body in.
+    private func admitBody(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
+        let service = exchange.lane.service
+        let keyCount = exchange.rest.key?.count ?? 0
+        let length = exchange.request.withValue(.contentLength) { $0.decimal } ?? nil
+        do throws(MartletError) {
+            let ttl = try exchange.rest.ttl(in: exchange.request)
+            try service.checkTTL(grant, ttl)
+            _ = try Self.condition(exchange.request)
+        } catch {
+            throw service.refused(grant, .rest, error)
+        }
+        let limit = try service.valueLimit(grant, .rest, keyCount: keyCount, declared: length.map(Int.init(clamping:)))
+        exchange.rest.itemBytesLimit = UInt64(limit + keyCount)
+        exchange.collectBody(limit: limit)
+    }
+
+    private func store(_ exchange: Exchange) {
+        guard let grant = exchange.rest.opened, let key = exchange.rest.key else { return }
+        let service = exchange.lane.service
+        do throws(MartletError) {
+            let ttl = try exchange.rest.ttl(in: exchange.request)
+            let condition = try Self.condition(exchange.request)
+            let reply = exchange.request.withArena { bytes in
+                exchange.requestBody.withUnsafeReadableBytes { value in
+                    service.set(
+                        grant, .rest, key: bytes.slice(key.range), value: value, ttl: ttl, condition: condition
+                    ) {
+                        let ticket = ExchangeTicket(exchange)
+                        return { result in
+                            guard let exchange = ticket.live else { return }
+                            switch result {
+                            case .success(let isStored): self.answerWrite(exchange, isStored)
+                            case .failure(let error): exchange.respond(error: error)
+                            }
+                        }
+                    }
+                }
+            }
+            switch reply {
+            case .here(let isStored): answerWrite(exchange, isStored)
+            case .refused(let error): exchange.respond(error: error)
+            case .later: break
+            }
+        } catch {
+            exchange.respond(error: error)
+        }
+    }
+
+    private func answerWrite(_ exchange: Exchange, _ isDone: Bool) {
+        guard isDone else {
+            exchange.respond(error: .preconditionFailed)
+            return
+        }
+        var head = ResponseHead(status: 204)
+        head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
+        exchange.respond(head)
+    }
+
+    private func delete(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
+        guard let key = exchange.rest.key else { return }
+        let service = exchange.lane.service
+        let condition: SetCondition
+        do throws(MartletError) {
+            guard !exchange.request.has(.ifNoneMatch) else {
+                throw MartletError.invalidArgument(field: "if-none-match", reason: "has no meaning for DELETE")
+            }
+            condition = try Self.condition(exchange.request)
+        } catch {
+            throw service.refused(grant, .rest, error)
+        }
+        let reply = exchange.request.withArena { bytes in
+            service.delete(grant, .rest, key: bytes.slice(key.range), condition: condition) {
+                let ticket = ExchangeTicket(exchange)
+                return { result in
+                    guard let exchange = ticket.live else { return }
+                    switch result {
+                    case .success(let isDone): self.answerWrite(exchange, isDone)
+                    case .failure(let error): exchange.respond(error: error)
+                    }
+                }
+            }
+        }
+        switch reply {
+        case .here(let isDone): answerWrite(exchange, isDone)
+        case .refused(let error): exchange.respond(error: error)
+        case .later: break
+        }
+    }
+
+    private func increment(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
+        guard let key = exchange.rest.key else { return }
+        let service = exchange.lane.service
+        let amount: Int64
+        let ttl: TTL?
+        do throws(MartletError) {
+            amount = try exchange.rest.amount(in: exchange.request)
+            ttl = try exchange.rest.ttl(in: exchange.request)
+            try service.checkTTL(grant, ttl)
+        } catch {
+            throw service.refused(grant, .rest, error)
+        }
+        let reply = exchange.request.withArena { bytes in
+            service.increment(grant, .rest, key: bytes.slice(key.range), by: amount, ttl: ttl) {
+                let ticket = ExchangeTicket(exchange)
+                return { result in
+                    guard let exchange = ticket.live else { return }
+                    switch result {
+                    case .success(let value): self.answerIncrement(exchange, value)
+                    case .failure(let error): exchange.respond(error: error)
+                    }
+                }
+            }
+        }
+        switch reply {
+        case .here(let value): answerIncrement(exchange, value)
+        case .refused(let error): exchange.respond(error: error)
+        case .later: break
+        }
+    }
+
+    private func answerIncrement(_ exchange: Exchange, _ value: Int64) {
+        var head = ResponseHead(status: 200)
+        head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
+        exchange.respond(head, json: Array("{\"value\":\(value)}\n".utf8))
+    }
+
+    /// The condition of a write: `If-None-Match` or `If-Match`, not both.
+    private static func condition(_ request: RequestHead) throws(MartletError) -> SetCondition {
+        let match = try EntityTags(.ifMatch, of: request)
+        let noneMatch = try EntityTags(.ifNoneMatch, of: request)
+        switch (match, noneMatch) {
+        case (nil, nil): return .always
+        case (.some, .some):
+            throw .invalidArgument(field: "if-none-match", reason: "must not stand beside if-match")
+        case (.some(.any), nil): return .ifPresent
+        case (.some(let tags), nil): return .ifHashIn(tags.strong)
+        case (nil, .some(.any)): return .ifAbsent
+        case (nil, .some(let tags)): return .ifHashNotIn(tags.strong)
+        }
+    }
+
+    // MARK: CORS
+
+    /// Answers a preflight (Fetch standard, section 3.3): any page may use the data plane with a credential that it
+    /// holds; nothing is ever taken from cookies.
+    private func preflight(_ exchange: Exchange) {
+        var head = ResponseHead(status: 204)
+        head.allowsAnyOrigin = true
+        let methods = exchange.rest.resource == .increment ? Self.incrementMethods : "GET, HEAD, PUT, DELETE, OPTIONS"
+        head.extra = [
+            ("allow", methods),
+            ("access-control-allow-methods", "GET, HEAD, PUT, POST, DELETE, OPTIONS"),
+            ("access-control-allow-headers", "authorization, content-type, if-match, if-none-match"),
+            ("access-control-max-age", "86400"),
+        ]
+        exchange.respond(head)
+    }
+}
+
+extension EntityTags {
+    /// The tags of a conditional field, or nil when the request has none.
+    init?(_ field: RequestHead.Known, of request: RequestHead) throws(MartletError) {
+        guard let range = request.range(field) else { return nil }
+        let name = field == .ifMatch ? "if-match" : "if-none-match"
+        self = try request.withArena { bytes throws(MartletError) in
+            try EntityTags(bytes.slice(range.range), field: name)
+        }
+    }
+}
+
+extension Exchange {
+    /// Makes room for a value in the response body.
+    @inline(__always)
+    func reserveResponseBody(_ count: Int) -> UnsafeMutableRawBufferPointer {
+        responseBody.clear(minimumCapacity: count)
+        responseBody.moveWriterIndex(to: count)
+        // The buffer is this exchange's alone: its memory stays valid until the next change, which comes after the copy.
+        return responseBody.withUnsafeMutableReadableBytes { $0 }
+    }
+}

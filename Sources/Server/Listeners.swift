@@ -1,0 +1,133 @@
+import Gateway
+import Logging
+import NIOCore
+import NIOSSL
+import Synchronization
+import Tenancy
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The listening sockets of one server.
+final class Listeners: Sendable {
+    let http: GatewayListener
+    let operations: GatewayListener?
+    private let tls: (box: TLSContextBox, files: TLSFiles)?
+
+    init(_ configuration: ServeConfiguration, rooms: Rooms, logger: Logger) async throws {
+        let files = try TLSFiles(configuration, logger: logger)
+        if let files {
+            tls = (TLSContextBox(try files.load()), files)
+        } else {
+            tls = nil
+        }
+        let parts = GatewayParts(
+            service: rooms.service, limits: rooms.limits, routes: rooms.routes, executor: rooms.executor,
+            status: rooms.status, logger: logger)
+        let box = tls?.box
+        http = try await Self.listen(
+            .main, configuration.http, tls: box, loops: configuration.eventLoopCount, firstLane: 0, parts)
+        do {
+            operations =
+                if let address = configuration.ops {
+                    // Cleartext: it is for loopback or a scrape network, and carries no tenant's data.
+                    try await Self.listen(
+                        .operations, address, tls: nil, loops: 1, firstLane: configuration.eventLoopCount, parts)
+                } else {
+                    nil
+                }
+        } catch {
+            await http.shutDown(grace: .zero)
+            throw error
+        }
+    }
+
+    private static func listen(
+        _ role: GatewayListener.Role, _ address: ListenAddress, tls: TLSContextBox?, loops: Int, firstLane: Int,
+        _ parts: GatewayParts
+    ) async throws -> GatewayListener {
+        do {
+            return try await GatewayListener(
+                role: role, host: address.host, port: address.port, tls: tls, eventLoops: loops, firstLane: firstLane,
+                parts: parts)
+        } catch let error as IOError {
+            throw StartError("cannot listen on \(address): \(String(cString: strerror(error.errnoCode)))")
+        } catch {
+            throw StartError("cannot listen on \(address): \(error)")
+        }
+    }
+
+    func reloadCertificate() throws {
+        guard let tls else { return }
+        tls.box.replace(try tls.files.load())
+    }
+
+    func shutDown(grace: TimeAmount) async {
+        await http.shutDown(grace: grace)
+        await operations?.shutDown(grace: .milliseconds(100))
+    }
+}
+
+/// Where the certificate and its key lie.
+struct TLSFiles: Sendable {
+    let certificate: String
+    let key: String
+
+    /// Nil when the configuration wants cleartext. Makes a local authority where no certificate is given.
+    init?(_ configuration: ServeConfiguration, logger: Logger) throws {
+        switch configuration.transport {
+        case .cleartext:
+            return nil
+        case .tls(let certificatePath, let keyPath):
+            certificate = certificatePath
+            key = keyPath
+        case .tlsWithLocalAuthority:
+            let authority = LocalCertificateAuthority(directory: configuration.dataDirectory)
+            let outcome = try authority.prepare(
+                endpoint: configuration.endpoint, hostName: configuration.hostName, now: SystemClock().now())
+            certificate = authority.serverCertificatePath
+            key = authority.serverKeyPath
+            logger.notice(
+                "clients are to trust the certificate of the local authority",
+                metadata: [
+                    "ca": "\(authority.authorityCertificatePath)",
+                    "names": "\(outcome.names.map { $0.description }.joined(separator: " "))",
+                ])
+        }
+    }
+
+    func load() throws -> NIOSSLContext {
+        do {
+            return try NIOSSLContext.martlet(certificateFile: certificate, keyFile: key)
+        } catch {
+            throw StartError("cannot use the certificate \(certificate) with the key \(key): \(error)")
+        }
+    }
+}
+
+/// The one line on standard output.
+struct ReadyLine {
+    private let text: String
+
+    init(_ configuration: ServeConfiguration, _ listeners: Listeners) {
+        func show(_ configured: ListenAddress, _ bound: SocketAddress) -> String {
+            let host = configured.host.contains(":") ? "[\(configured.host)]" : configured.host
+            return "\(host):\(bound.port ?? configured.port)"
+        }
+        var text = "martlet ready http=\(show(configuration.http, listeners.http.address))"
+        if let address = configuration.ops, let operations = listeners.operations {
+            text += " ops=\(show(address, operations.address))"
+        }
+        text += " data-dir=\(configuration.dataDirectory) root-key=\(configuration.rootKeyPath)"
+        self.text = text
+    }
+
+    func print() {
+        Swift.print(text)
+        // Whoever waits for the line reads a pipe.
+        fflush(nil)
+    }
+}

@@ -1,0 +1,76 @@
+import CacheService
+import Catalog
+import Engine
+import Metering
+import Tenancy
+
+/// The metrics of the process in Prometheus text form (exposition format 0.0.4). Per cache: what the engine holds now.
+/// What callers did is in the usage call, which bills; metrics are for watching.
+struct MetricsText {
+    private var text = ""
+
+    init(service: CacheService, isFolding: Bool) {
+        let snapshot = service.catalog.snapshot
+        let rows = service.meters.rowCounts
+        gauge("martlet_build_info", "The version that runs.", [("version", Version.text)], 1)
+        gauge("martlet_memory_limit_bytes", "The ceiling of all items.", [], service.engine.memoryBytes)
+        gauge("martlet_memory_accounted_bytes", "What all caches are charged.", [], service.engine.accountedBytes)
+        gauge("process_resident_memory_bytes", "Resident memory of the process.", [], Machine.residentBytes ?? 0)
+        gauge("martlet_tenants", "Tenants in the catalog.", [], snapshot.tenantCount)
+        gauge("martlet_caches", "Caches in the catalog.", [], snapshot.cacheCount)
+        gauge("martlet_meter_rows_used", "Rows of the counter file in use.", [], rows.used)
+        gauge("martlet_meter_rows_capacity", "Rows of the counter file.", [], rows.capacity)
+        gauge("martlet_usage_folding", "1 while counters reach the ledger.", [], isFolding ? 1 : 0)
+        caches(service, snapshot)
+    }
+
+    var bytes: [UInt8] { Array(text.utf8) }
+
+    private mutating func caches(_ service: CacheService, _ snapshot: CatalogSnapshot) {
+        var held: [(labels: [(String, String)], statistics: EngineCacheStatistics)] = []
+        for cache in snapshot.caches {
+            guard let statistics = service.statistics(cache.id), let tenant = snapshot.tenant(cache.tenant) else { continue }
+            held.append(([("tenant", tenant.name.text), ("cache", cache.name.text)], statistics))
+        }
+        let metrics: [(String, String, String, (EngineCacheStatistics) -> Int)] = [
+            ("martlet_cache_items", "gauge", "Items held.", { $0.items }),
+            ("martlet_cache_bytes", "gauge", "Bytes charged.", { $0.bytes }),
+            ("martlet_cache_evictions_total", "counter", "Items evicted.", { Int(clamping: $0.evictions) }),
+            ("martlet_cache_expirations_total", "counter", "Items expired.", { Int(clamping: $0.expirations) }),
+        ]
+        for (name, kind, help, value) in metrics where !held.isEmpty {
+            header(name, kind, help)
+            for (labels, statistics) in held { sample(name, labels, value(statistics)) }
+        }
+    }
+
+    private mutating func gauge(_ name: String, _ help: String, _ labels: [(String, String)], _ value: Int) {
+        header(name, "gauge", help)
+        sample(name, labels, value)
+    }
+
+    private mutating func header(_ name: String, _ kind: String, _ help: String) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
+    }
+
+    private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Int) {
+        text += name
+        if !labels.isEmpty {
+            text += "{" + labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",") + "}"
+        }
+        text += " \(value)\n"
+    }
+
+    private static func escaped(_ value: String) -> String {
+        var result = ""
+        for character in value.unicodeScalars {
+            switch character {
+            case "\\": result += "\\\\"
+            case "\"": result += "\\\""
+            case "\n": result += "\\n"
+            default: result.unicodeScalars.append(character)
+            }
+        }
+        return result
+    }
+}
