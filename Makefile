@@ -10,6 +10,8 @@ BINARY := .build/release/martlet
 VENV := .build/venv
 # What `make run` hands to `martlet serve --dev`.
 ARGS ?=
+# What `make bench` hands to Benchmarks/run.py.
+BENCH_ARGS ?=
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
@@ -57,7 +59,7 @@ soak: setup-test build venv
 	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest Tests/EndToEnd -m soak
 
 bench: setup-bench build venv
-	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py
+	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py $(BENCH_ARGS)
 
 format:
 	swift format --in-place --recursive $(SOURCES)

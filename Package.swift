@@ -2,19 +2,27 @@
 import Foundation
 import PackageDescription
 
-/// `MARTLET_DEV=1` adds what only Martlet's own developers build: the fuzz targets.
-let isDevelopment = ProcessInfo.processInfo.environment["MARTLET_DEV"] == "1"
+/// `MARTLET_DEV=1` adds the fuzz targets; `MARTLET_CI=1` makes warnings errors.
+let environment = ProcessInfo.processInfo.environment
 
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-]
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (environment["MARTLET_CI"] == "1" ? [.treatAllWarnings(as: .error)] : [])
 
 /// The data path's targets: whole-module optimised as any release build, and without the run-time check that two
 /// accesses to one variable do not overlap, which the compiler already proves for all but class members. A debug
 /// build, which the tests run, keeps the check.
 let dataPathSettings: [SwiftSetting] =
     swiftSettings + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
+/// Built by `make fuzz` with `--sanitize=fuzzer`; libFuzzer brings the `main`.
+let fuzzTargets: [Target] = [
+    .executableTarget(
+        name: "CredentialFuzz", dependencies: ["Access"], path: "Fuzz/CredentialFuzz", exclude: [],
+        swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])])
+]
 
 let package = Package(
     name: "martlet",
@@ -70,7 +78,8 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog", "CacheService", "Gateway", "COpenSSL",
+                "Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog", "CacheService", "Gateway",
+                "COpenSSL",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -90,17 +99,32 @@ let package = Package(
         // MARK: Tests
         .testTarget(name: "TenancyTests", dependencies: ["Tenancy"], swiftSettings: swiftSettings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "COpenSSL"], swiftSettings: swiftSettings),
-        .testTarget(name: "AccessTests", dependencies: ["Access", "COpenSSL"], swiftSettings: swiftSettings),
+        .testTarget(name: "AccessTests", dependencies: ["Access", "CJWT", "COpenSSL"], swiftSettings: swiftSettings),
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"], swiftSettings: swiftSettings),
         .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: swiftSettings),
-        .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: swiftSettings),
-        .testTarget(name: "CacheServiceTests", dependencies: ["CacheService"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "GatewayTests",
-            dependencies: ["Gateway", .product(name: "NIOEmbedded", package: "swift-nio")],
+            name: "CatalogTests",
+            dependencies: ["Catalog", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swiftSettings
         ),
-        .testTarget(name: "ServerTests", dependencies: ["Server"], swiftSettings: swiftSettings),
-    ],
+        .testTarget(
+            name: "CacheServiceTests",
+            dependencies: ["CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "CNGHTTP2",
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "ServerTests",
+            dependencies: ["Server", "Tenancy", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: swiftSettings
+        ),
+    ] + (environment["MARTLET_DEV"] == "1" ? fuzzTargets : []),
     swiftLanguageModes: [.v6]
 )

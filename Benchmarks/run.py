@@ -23,6 +23,7 @@ from startup import startup
 
 MEASURES = {
     "get": rest.get,
+    "indexed": rest.indexed,
     "tls": rest.tls,
     "put": rest.put,
     "http1": rest.http1,

@@ -11,7 +11,8 @@ import Tenancy
 package final class CacheService: Sendable {
     package let catalog: Catalog
     package let engine: EmbeddedEngine
-    package let choice: EngineChoice
+    /// The engine elsewhere that holds the items; nil when ``engine`` does.
+    let lateEngine: (any LateEngine)?
     package let meters: MeterFile
     package let verifier: TokenVerifier
     package let verification: VerificationQueue
@@ -32,7 +33,7 @@ package final class CacheService: Sendable {
     ) {
         self.catalog = catalog
         self.engine = engine
-        self.choice = choice
+        if case .late(let late) = choice { lateEngine = late } else { lateEngine = nil }
         self.meters = meters
         self.verifier = verifier
         self.verification = verification
@@ -104,7 +105,7 @@ package final class CacheService: Sendable {
     }
 
     private func forget(_ id: CacheID) {
-        if case .late(let late) = choice { late.forget(id) }
+        lateEngine?.forget(id)
     }
 
     /// What the engine holds of a cache now; nil when nobody has used it since the start.

@@ -39,6 +39,11 @@ package final class CacheGrant {
         self.cache = cache
         self.version = version
     }
+
+    /// Whether both are for the very same cache: one that was deleted and made again under its name is another.
+    package func isForSameCache(as other: CacheGrant) -> Bool {
+        cache?.record.id == other.cache?.record.id
+    }
 }
 
 /// One cache as one event loop uses it: the engine's handle, the limits in force, the meter rows of its own. Belongs to

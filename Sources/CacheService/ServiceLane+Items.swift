@@ -12,34 +12,44 @@ import Tenancy
 extension ServiceLane {
     /// Reads an item.
     ///
-    /// - Parameter reserve: Gives the memory into which the value is copied. Called at most once, on a hit that is here.
+    /// - Parameters:
+    ///   - condition: Nil when the value is wanted whatever it is. A value that its hash rules out is read, but neither
+    ///     sent nor billed as sent.
+    ///   - reserve: Gives the memory into which the value is copied. Called at most once, on a hit that is here.
     /// - Returns: The item's facts, nil for a miss.
     package func get(
-        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer,
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, condition: ReadCondition? = nil,
         into reserve: (Int) -> UnsafeMutableRawBufferPointer, later: () -> LateHandler<LateItem?>
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
-            switch service.choice {
-            case .embedded:
+            guard let engine = service.lateEngine else {
                 let facts = cache.shared.items.get(key, now: now, into: reserve)
-                let count = facts?.byteCount
-                row.recordRead(keyBytes: key.count, valueBytes: count)
-                settle(cache, bytesOut: count ?? 0)
+                meterRead(cache, row, keyBytes: key.count, facts, condition)
                 return .here(facts)
-            case .late(let engine):
-                let keyBytes = key.count
-                perform(engine, .get(key: Array(key)), cache, row, later()) { lane, reply in
-                    guard case .item(let item) = reply else { return nil }
-                    row.recordRead(keyBytes: keyBytes, valueBytes: item?.facts.byteCount)
-                    lane.settle(cache, bytesOut: item?.facts.byteCount ?? 0)
-                    return .some(item)
-                }
-                return .later
             }
+            let keyBytes = key.count
+            perform(engine, .get(key: Array(key)), cache, row, later()) { lane, reply in
+                guard case .item(let item) = reply else { return nil }
+                lane.meterRead(cache, row, keyBytes: keyBytes, item?.facts, condition)
+                return .some(item)
+            }
+            return .later
         } catch {
             return .refused(error)
         }
+    }
+
+    @inline(__always)
+    private func meterRead(
+        _ cache: LaneCache, _ row: MeterRow, keyBytes: Int, _ facts: ItemFacts?, _ condition: ReadCondition?
+    ) {
+        if let facts, let condition, condition.outcome(of: facts.valueHash) != .send {
+            row.recordFacts(keyBytes: keyBytes, found: true)
+            return
+        }
+        row.recordRead(keyBytes: keyBytes, valueBytes: facts?.byteCount)
+        settle(cache, bytesOut: facts?.byteCount ?? 0)
     }
 
     /// Reads what is known of an item without its value.
@@ -48,20 +58,18 @@ extension ServiceLane {
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
-            switch service.choice {
-            case .embedded:
+            guard let engine = service.lateEngine else {
                 let facts = cache.shared.items.facts(key, now: now)
                 row.recordFacts(keyBytes: key.count, found: facts != nil)
                 return .here(facts)
-            case .late(let engine):
-                let keyBytes = key.count
-                perform(engine, .facts(key: Array(key)), cache, row, later()) { _, reply in
-                    guard case .facts(let facts) = reply else { return nil }
-                    row.recordFacts(keyBytes: keyBytes, found: facts != nil)
-                    return .some(facts)
-                }
-                return .later
             }
+            let keyBytes = key.count
+            perform(engine, .facts(key: Array(key)), cache, row, later()) { _, reply in
+                guard case .facts(let facts) = reply else { return nil }
+                row.recordFacts(keyBytes: keyBytes, found: facts != nil)
+                return .some(facts)
+            }
+            return .later
         } catch {
             return .refused(error)
         }
@@ -81,23 +89,21 @@ extension ServiceLane {
                 try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
                 let expiresAt = now + (try cache.ttl.resolve(ttl))
                 let isConditional = condition != .always
-                switch service.choice {
-                case .embedded:
+                guard let engine = service.lateEngine else {
                     let isStored = try cache.shared.items.set(
                         key, value: value, expiresAt: expiresAt, condition: condition, now: now)
                     row.recordWrite(keyBytes: key.count, valueBytes: value.count, isConditional: isConditional)
                     return .here(isStored)
-                case .late(let engine):
-                    let (keyBytes, valueBytes) = (key.count, value.count)
-                    let command = LateCommand.set(
-                        key: Array(key), value: Array(value), expiresAt: expiresAt, condition: condition)
-                    perform(engine, command, cache, row, later()) { _, reply in
-                        guard case .isDone(let isStored) = reply else { return nil }
-                        row.recordWrite(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: isConditional)
-                        return isStored
-                    }
-                    return .later
                 }
+                let (keyBytes, valueBytes) = (key.count, value.count)
+                let command = LateCommand.set(
+                    key: Array(key), value: Array(value), expiresAt: expiresAt, condition: condition)
+                perform(engine, command, cache, row, later()) { _, reply in
+                    guard case .isDone(let isStored) = reply else { return nil }
+                    row.recordWrite(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: isConditional)
+                    return isStored
+                }
+                return .later
             } catch {
                 row.recordRefusal(error)
                 return .refused(error)
@@ -117,20 +123,18 @@ extension ServiceLane {
     ) -> Reply<Bool> {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
-            switch service.choice {
-            case .embedded:
+            guard let engine = service.lateEngine else {
                 let isDone = delete(key, from: cache.shared.items, condition)
                 row.recordDelete(keyBytes: key.count)
                 return .here(isDone)
-            case .late(let engine):
-                let keyBytes = key.count
-                perform(engine, .delete(key: Array(key), condition: condition), cache, row, later()) { _, reply in
-                    guard case .isDone(let isDone) = reply else { return nil }
-                    row.recordDelete(keyBytes: keyBytes)
-                    return isDone
-                }
-                return .later
             }
+            let keyBytes = key.count
+            perform(engine, .delete(key: Array(key), condition: condition), cache, row, later()) { _, reply in
+                guard case .isDone(let isDone) = reply else { return nil }
+                row.recordDelete(keyBytes: keyBytes)
+                return isDone
+            }
+            return .later
         } catch {
             return .refused(error)
         }
@@ -162,21 +166,19 @@ extension ServiceLane {
             let (cache, row) = try admit(grant, door, key: key)
             do throws(MartletError) {
                 let expiresAt = now + (try cache.ttl.resolve(ttl))
-                switch service.choice {
-                case .embedded:
+                guard let engine = service.lateEngine else {
                     let value = try cache.shared.items.increment(key, by: amount, expiresAt: expiresAt, now: now)
                     row.recordIncrement(keyBytes: key.count, valueBytes: Self.digits(of: value))
                     return .here(value)
-                case .late(let engine):
-                    let keyBytes = key.count
-                    let command = LateCommand.increment(key: Array(key), by: amount, expiresAt: expiresAt)
-                    perform(engine, command, cache, row, later()) { _, reply in
-                        guard case .number(let value) = reply else { return nil }
-                        row.recordIncrement(keyBytes: keyBytes, valueBytes: Self.digits(of: value))
-                        return value
-                    }
-                    return .later
                 }
+                let keyBytes = key.count
+                let command = LateCommand.increment(key: Array(key), by: amount, expiresAt: expiresAt)
+                perform(engine, command, cache, row, later()) { _, reply in
+                    guard case .number(let value) = reply else { return nil }
+                    row.recordIncrement(keyBytes: keyBytes, valueBytes: Self.digits(of: value))
+                    return value
+                }
+                return .later
             } catch {
                 row.recordRefusal(error)
                 return .refused(error)
@@ -190,7 +192,14 @@ extension ServiceLane {
         String(value).utf8.count
     }
 
-    // MARK: What a door asks before it takes a body
+    // MARK: What a door asks before it takes a body or makes an answer
+
+    /// Whether the answer to a read would be larger than that, as far as can be known now: a door whose reader is behind
+    /// asks before it reads. Nothing is metered. An engine elsewhere cannot tell, so its answers count as large.
+    package func isLarger(_ grant: CacheGrant, key: UnsafeRawBufferPointer, than byteCount: Int) -> Bool {
+        guard service.lateEngine == nil, let cache = grant.cache else { return true }
+        return cache.shared.items.facts(key, now: now).map { $0.byteCount > byteCount } ?? false
+    }
 
     /// Whether the cache accepts a TTL, or the absence of one.
     package func checkTTL(_ grant: CacheGrant, _ ttl: TTL?) throws(MartletError) {

@@ -74,11 +74,14 @@ enum CatalogFile {
     /// - Complexity: reads the whole file once.
     private static func inspect(path: String, sizes: (file: Int, journal: Int)) throws {
         // SQLite would take so short a file for an empty database.
-        guard sizes.file >= smallestFile else {
+        let isHot = hasRollbackJournal(path: path)
+        guard sizes.file >= smallestFile || isHot else {
             throw CatalogError.damaged(path: path, reason: "the file is cut short")
         }
         var configuration = configuration()
-        configuration.readonly = true
+        // Only a death during the very first start leaves a rollback journal, from before the file was in WAL mode. It
+        // has to be rolled back, which is a write, before anything can be read.
+        configuration.readonly = !isHot
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         try queue.inDatabase { database in
             let findings = try String.fetchAll(database, sql: "PRAGMA quick_check(1)")
@@ -88,7 +91,7 @@ enum CatalogFile {
             // SQLite reads what is missing of the last page as zeros. While there is a journal, the page may be in it.
             let pageCount = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
             let pageSize = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 0
-            guard sizes.journal > 0 || sizes.file >= pageCount * pageSize else {
+            guard sizes.journal > 0 || isHot || sizes.file >= pageCount * pageSize else {
                 throw CatalogError.damaged(path: path, reason: "the file is cut short")
             }
             let applicationID = try Int32.fetchOne(database, sql: "PRAGMA application_id")
@@ -101,6 +104,11 @@ enum CatalogFile {
             }
         }
         try queue.close()
+    }
+
+    private static func hasRollbackJournal(path: String) -> Bool {
+        var journal = stat()
+        return stat(path + "-journal", &journal) == 0 && journal.st_size > 0
     }
 
     private static func connect(path: String) throws -> DatabasePool {

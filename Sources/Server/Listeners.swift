@@ -33,9 +33,10 @@ final class Listeners: Sendable {
         do {
             operations =
                 if let address = configuration.ops {
-                    // Cleartext: it is for loopback or a scrape network, and carries no tenant's data.
+                    // On loopback cleartext does; elsewhere it carries keys of the control plane over a network.
                     try await Self.listen(
-                        .operations, address, tls: nil, loops: 1, firstLane: configuration.eventLoopCount, parts)
+                        .operations, address, tls: address.isLoopback ? nil : box, loops: 1,
+                        firstLane: configuration.eventLoopCount, parts)
                 } else {
                     nil
                 }

@@ -7,20 +7,33 @@ enum LogText {
 
     static let redaction = "[redacted]"
 
-    /// RFC 3339 in UTC with milliseconds.
+    /// RFC 3339 in UTC with milliseconds, in the proleptic Gregorian calendar.
     static func time(_ time: Timestamp) -> String {
-        let civil = CivilTime(seconds: time.seconds)
-        // Rounded down, so that the milliseconds of a time before 1970 count forward too.
-        let remainder = time.milliseconds % 1000
-        let milliseconds = remainder < 0 ? remainder + 1000 : remainder
-        let date = "\(civil.year)-\(padded(civil.month))-\(padded(civil.day))"
-        let clock = "\(padded(civil.hour)):\(padded(civil.minute)):\(padded(civil.second))"
-        let fraction = String(milliseconds + 1000).dropFirst()
-        return "\(date)T\(clock).\(fraction)Z"
+        let (days, millisecondOfDay) = floored(time.milliseconds, by: 86_400_000)
+        // Eras of 400 years, each of 146,097 days, with years that begin in March, so that the day that comes and goes is
+        // the last (E. Reingold, N. Dershowitz, Calendrical Calculations).
+        let (era, dayOfEra) = floored(days + 719_468, by: 146_097)
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
+        let (secondOfDay, millisecond) = floored(millisecondOfDay, by: 1000)
+        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
+        let clock = [secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60].map { padded($0, 2) }
+        return "\(date)T\(clock.joined(separator: ":")).\(padded(millisecond, 3))Z"
     }
 
-    private static func padded(_ number: Int) -> String {
-        number < 10 ? "0\(number)" : "\(number)"
+    /// Quotient and remainder with the quotient rounded down, so that times before 1970 count forward too.
+    private static func floored(_ value: Int64, by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+        let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+
+    private static func padded(_ number: Int64, _ width: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 
     // MARK: - Secrets

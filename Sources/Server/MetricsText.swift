@@ -29,7 +29,9 @@ struct MetricsText {
     private mutating func caches(_ service: CacheService, _ snapshot: CatalogSnapshot) {
         var held: [(labels: [(String, String)], statistics: EngineCacheStatistics)] = []
         for cache in snapshot.caches {
-            guard let statistics = service.statistics(cache.id), let tenant = snapshot.tenant(cache.tenant) else { continue }
+            guard let statistics = service.statistics(cache.id), let tenant = snapshot.tenant(cache.tenant) else {
+                continue
+            }
             held.append(([("tenant", tenant.name.text), ("cache", cache.name.text)], statistics))
         }
         let metrics: [(String, String, String, (EngineCacheStatistics) -> Int)] = [

@@ -56,7 +56,8 @@ final class Rooms: Sendable {
             bodyBytes: max(64 << 20, configuration.memoryBytes / 8))
         relay.connect(service)
         control = ControlPlane(
-            service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: configuration.endpoint)
+            service: service, ledger: ledger, signer: TokenSigner(authority: authority),
+            endpoint: configuration.endpoint)
         try control.ensureSigningKey(now: now)
         try RootKeyFile(path: configuration.rootKeyPath).ensure(in: catalog)
         if configuration.isDevelopment {
@@ -67,9 +68,10 @@ final class Rooms: Sendable {
         }
         routes = AdminRoutes(control: control)
         executor = ControlExecutor(capacity: limits.controlQueue)
-        status = ServerStatus(service: service)
+        status = ServerStatus(service: service, control: control)
         for damage in ledger.recovery.damage {
-            logger.error("a counter lies below what was billed; nothing is billed for it", metadata: ["row": "\(damage)"])
+            logger.error(
+                "a counter lies below what was billed; nothing is billed for it", metadata: ["row": "\(damage)"])
         }
     }
 

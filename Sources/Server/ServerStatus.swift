@@ -1,8 +1,7 @@
-import Access
 import CacheService
-import Catalog
 import Gateway
 import Synchronization
+import Tenancy
 
 /// Whether the server is ready, its public keys, its metrics.
 final class ServerStatus: SystemStatus {
@@ -12,10 +11,12 @@ final class ServerStatus: SystemStatus {
     }
 
     private let service: CacheService
+    private let control: ControlPlane
     private let state = Mutex(State())
 
-    init(service: CacheService) {
+    init(service: CacheService, control: ControlPlane) {
         self.service = service
+        self.control = control
     }
 
     func setDraining() {
@@ -36,7 +37,7 @@ final class ServerStatus: SystemStatus {
     }
 
     var jwks: [UInt8] {
-        JWKS.document(service.catalog.snapshot.signingKeys.compactMap { try? PublicSigningKey(pem: $0.publicPEM) })
+        get throws(MartletError) { try control.jwks() }
     }
 
     func metrics() -> [UInt8] {

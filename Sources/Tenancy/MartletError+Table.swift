@@ -95,7 +95,8 @@ extension MartletError {
     /// The configured ceiling that was met, with its value.
     package var limit: (name: String, value: UInt64)? {
         switch self {
-        case .tooLarge(let limit, let value), .countLimited(let limit, let value), .rateLimited(let limit, let value, _):
+        case .tooLarge(let limit, let value), .countLimited(let limit, let value),
+            .rateLimited(let limit, let value, _):
             (limit.rawValue, value)
         case .uriTooLong(let limit): ("max_request_target_bytes", UInt64(limit))
         case .headersTooLarge(let limit): ("max_header_bytes", UInt64(limit))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Server
 
 /// `martlet root-key`: what concerns the key of the operator.
@@ -18,12 +19,25 @@ struct RootKey: ParsableCommand {
                 """
         )
 
-        @Option(help: ArgumentHelp("The data directory of the installation.", valueName: "dir"))
-        var dataDir = ServeDefaults.dataDirectory
+        @Option(
+            help: ArgumentHelp(
+                "The data directory of the installation. [\(ConfigurationEntry.dataDirectory.environmentVariable)] "
+                    + "(default: \(ServeDefaults.dataDirectory))",
+                valueName: "dir"
+            )
+        )
+        var dataDir: String?
 
         func run() throws {
+            let environment = ProcessInfo.processInfo.environment
+            let configured = environment[ConfigurationEntry.dataDirectory.environmentVariable].flatMap { path in
+                path.isEmpty ? nil : path
+            }
             do {
-                print("the new root key is in \(try RootKeyRotation.run(dataDirectory: dataDir))")
+                let path = try RootKeyRotation.run(
+                    dataDirectory: dataDir ?? configured ?? ServeDefaults.dataDirectory
+                )
+                print("the new root key is in \(path)")
             } catch {
                 Failure.report(error)
                 throw ExitCode.failure

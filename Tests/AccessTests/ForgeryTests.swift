@@ -221,13 +221,15 @@ import Testing
         }
     }
 
-    /// Anybody can make a second good signature out of a good one. It is the same token: same id, same rights, same end.
+    /// Anybody can make a second good signature out of a good one. It is the same token: same id, same rights, same
+    /// end.
     @Test func malleatedSignatureIsTheSameToken() throws {
         let parts = Vectors.token.split(separator: ".")
         let signature = try #require(Base64.decode(parts[2].utf8, .url))
         let other = "\(parts[0]).\(parts[1])." + Base64.encode(try Forge.malleated(signature), .url)
         #expect(other != Vectors.token)
         let token = try #require(SignedToken(other))
+        #expect(try token.hash != #require(SignedToken(Vectors.token)).hash)
         #expect(try verifier.verify(token, keys: try Vectors.keys(), now: Vectors.now) == Vectors.claims())
     }
 

@@ -2,7 +2,8 @@ import Access
 import Tenancy
 import Testing
 
-/// The whole authorization table, stated a second time and independently: if code and test differ, one of them is wrong.
+/// The whole authorization table, stated a second time and independently: if code and test differ, one of them is
+/// wrong.
 @Suite struct PermissionTableTests {
     /// Operation, then whether read-only, write-only and read-write allow it, then what it must be allowed on.
     private static let table: [(CacheOperation, String, OperationRule.Target)] = [

@@ -22,11 +22,11 @@ struct ControlCredentialTests {
         #expect(caller.credentialID == token.claims.id)
         #expect(caller.tokenID == "user-42")
         #expect(caller.grant == .permissions(permissions))
-        #expect(try fixture.identify(token.inner).credentialID == token.claims.id)
+        #expect(try fixture.identify(token.presented).credentialID == token.claims.id)
 
         try fixture.control.revokeToken(id: token.claims.id, caller: acme)
         #expect(throws: MartletError.revokedCredential) { try fixture.identify(token.presented) }
-        #expect(throws: MartletError.revokedCredential) { try fixture.identify(token.inner) }
+        #expect(throws: MartletError.revokedCredential) { try fixture.identify(token.presented) }
         // Once more does no harm.
         try fixture.control.revokeToken(id: token.claims.id, caller: acme)
     }
@@ -209,7 +209,7 @@ struct ControlCredentialTests {
         let rotated = try fixture.control.rotateSigningKey(caller: fixture.root)
         let after = try fixture.control.mintToken(order, caller: fixture.root)
         #expect(rotated.kid != old.kid)
-        #expect(SignedToken(after.inner)?.keyID == rotated.kid)
+        #expect(SignedToken(after.presented)?.keyID == rotated.kid)
         _ = try fixture.identify(before.presented)
         _ = try fixture.identify(after.presented)
         #expect(try fixture.control.signingKeys(caller: fixture.root).map(\.kid) == [rotated.kid, old.kid])

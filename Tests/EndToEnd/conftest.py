@@ -5,9 +5,16 @@ file keep apart by caches and tenants of their own (`cache`). A test that needs 
 may break, makes it with `make_server`.
 """
 
+import os
+import pathlib
+import tempfile
+
 import pytest
 
 from support.server import Server
+
+# Nothing of what generated tests remember belongs into the repository.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(pathlib.Path(tempfile.gettempdir()) / "martlet-hypothesis"))
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@ def test_a_write_that_is_on_its_way_does_not_reach_a_deleted_cache(server, cache
         server.admin.call("DELETE", f"/caches/{cache}").must_be(204)
         server.admin.make_cache(cache)
         connection.send(b"67890")
-        assert connection.read_response().status in (204, 404)
+        connection.read_response().must_refuse(404, "NotFound", says="Cache Not Found")
     get(server, cache, "k", server.admin.headers).must_refuse(404, "NotFound", says="Key Not Found")
 
 
@@ -398,7 +398,7 @@ def test_a_wrong_field_of_a_key_is_named(server, body, field):
 
 def test_a_document_over_the_limit_is_413(server):
     body = {"labels": {f"k{number}": "v" * 200 for number in range(400)}}
-    error = server.admin.call("PUT", f"/caches/{fresh_name('cache')}", body).must_refuse(413, "TooLarge")
+    error = Admin(server).call("PUT", f"/caches/{fresh_name('cache')}", body).must_refuse(413, "TooLarge")
     assert error["limit"] == "max_body_bytes"
     # Announced, it is refused before it is sent.
     with server.raw() as connection:
@@ -556,7 +556,7 @@ def test_the_audit_log_tells_who_changed_what_and_when(server):
         assert expected in told, told
     for subject in (token.id, key.id):
         assert sum(1 for _, of in told if of == subject) == 2, told
-    actors = {event["actor"] for event in events[:-1]}
+    actors = {event["actor"] for event in events if event["action"].startswith("cache.")}
     assert len(actors) == 1 and actors != {"root"}
     text = json.dumps(events)
     for secret in (tenant.credential, token.credential, key.credential):

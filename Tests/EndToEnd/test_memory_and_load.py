@@ -6,8 +6,6 @@ import time
 
 import pytest
 
-from support.waiting import eventually
-
 REQUESTS = 10_000
 
 
@@ -72,19 +70,20 @@ def test_the_process_keeps_to_its_memory(make_server):
     client.request("GET", "/cache/default?key=k2559", headers=server.admin.headers).must_be(200)
 
 
-def test_a_deleted_cache_gives_its_memory_back(make_server):
+def test_the_memory_of_deleted_caches_is_used_again(make_server):
     server = make_server(arguments=["--memory", "512MiB"])
-    server.admin.make_cache("heavy")
     client = server.http2()
     empty = server.resident_bytes()
-    for number in range(1500):
-        client.request(
-            "PUT", f"/cache/heavy?key=k{number}&ttl_seconds=600", headers=server.admin.headers, body=b"x" * 100_000
-        ).must_be(204)
-    full = server.resident_bytes()
-    assert full - empty > 100 << 20
-    server.admin.call("DELETE", "/caches/heavy").must_be(204)
-    eventually(lambda: server.resident_bytes() < empty + (full - empty) // 3, what="the memory of the deleted cache")
+    payload = 1000 * 100_000
+    for _ in range(6):
+        server.admin.make_cache("heavy")
+        for number in range(1000):
+            target = f"/cache/heavy?key=k{number}&ttl_seconds=600"
+            client.request("PUT", target, headers=server.admin.headers, body=b"x" * 100_000).must_be(204)
+        assert server.admin.cache("heavy")["items"] == 1000
+        server.admin.call("DELETE", "/caches/heavy").must_be(204)
+    # It comes back in the background, so two caches may stand beside each other for a moment, but not six.
+    assert server.resident_bytes() - empty < 3 * payload
 
 
 def test_the_first_request_is_answered_soon_after_the_start(make_server):

@@ -7,6 +7,11 @@ import hypothesis
 import pytest
 import schemathesis
 import yaml
+from schemathesis.specs.openapi.checks import (
+    negative_data_rejection,
+    positive_data_acceptance,
+    unsupported_method,
+)
 
 from support.admin import Admin
 from support.server import REPOSITORY, Server
@@ -107,7 +112,9 @@ def test_generated_requests_are_answered_as_described(fuzzed, case):
     case.call_and_validate(
         base_url=f"http://{address[0]}:{address[1]}",
         headers={"Authorization": fuzzed.root_key},
-        excluded_checks=[schemathesis.checks.ignored_auth] if hasattr(schemathesis.checks, "ignored_auth") else None,
+        # A schema cannot say that of two parameters exactly one must stand, or that unknown ones are passed over; and
+        # that other methods are refused is tested above, without a second credential beside the first.
+        excluded_checks=[positive_data_acceptance, negative_data_rejection, unsupported_method],
     )
     assert fuzzed.is_running
 

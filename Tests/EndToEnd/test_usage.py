@@ -222,7 +222,7 @@ def test_csv_says_what_json_says(server, cache):
 
 def test_a_name_cannot_forge_a_csv_field(server):
     client = server.client()
-    for name in ('=cmd|"/C calc"!A1', 'a,b"c', "+1", "@x", "-1"):
+    for name in ('=cmd|"calc"!A1', 'a,b"c', "+1", "@x", "-1"):
         server.admin.make_cache(name)
         client.request(
             "GET", f"/cache/{''.join(f'%{byte:02x}' for byte in name.encode())}?key=k", headers=server.admin.headers

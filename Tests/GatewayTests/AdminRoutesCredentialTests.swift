@@ -88,8 +88,10 @@ struct AdminRoutesCredentialTests {
         (#"{"format":"v1","permissions":"root"}"#, "permissions"),
         (#"{"format":"v1","permissions":[]}"#, "permissions"),
         (#"{"format":"v1","permissions":[1]}"#, "permissions[0]"),
-        (#"{"format":"v1","permissions":[{"role":"readonly","cache":"*"},{"role":"x","cache":"*"}]}"#,
-            "permissions[1].role"),
+        (
+            #"{"format":"v1","permissions":[{"role":"readonly","cache":"*"},{"role":"x","cache":"*"}]}"#,
+            "permissions[1].role"
+        ),
         (#"{"format":"v1","permissions":[{"role":"readonly","cache":"*","keys":"a"}]}"#, "permissions[0].keys"),
         (#"{"format":"v1","permissions":[{"role":"readonly"}]}"#, "permissions[0].cache"),
         (#"{"format":"v1","permissions":[{"role":"readonly","cache":"a/b"}]}"#, "permissions[0].cache"),
@@ -166,8 +168,10 @@ struct AdminRoutesCredentialTests {
         (#"{"permissions":[{"role":"readonly","cache":"*"}],"ttl_seconds":0}"#, "ttl_seconds"),
         (#"{"permissions":[{"role":"readonly","cache":"*"}],"ttl_seconds":90001}"#, "ttl_seconds"),
         (#"{"permissions":[{"role":"readonly","cache":"*"}],"ttl_seconds":1,"format":"v1"}"#, "format"),
-        (#"{"permissions":[{"role":"readonly","cache":"*"},{"role":"readwrite","cache":"*"}],"ttl_seconds":1}"#,
-            "permissions[1]"),
+        (
+            #"{"permissions":[{"role":"readonly","cache":"*"},{"role":"readwrite","cache":"*"}],"ttl_seconds":1}"#,
+            "permissions[1]"
+        ),
     ])
     func wrongFieldOfATokenIsNamed(_ body: String, _ field: String) throws {
         let fixture = try AdminRoutesFixture()

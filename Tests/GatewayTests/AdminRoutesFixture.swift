@@ -96,7 +96,8 @@ final class AdminRoutesFixture {
             members.append(.init("message", .string(error.message)))
             if let field = error.field { members.append(.init("field", .string(field))) }
             return Answer(
-                status: error.row.httpStatus, json: .object(members), text: error.message, contentType: .json, extra: [])
+                status: error.row.httpStatus, json: .object(members), text: error.message, contentType: .json, extra: []
+            )
         }
     }
 

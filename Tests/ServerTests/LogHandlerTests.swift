@@ -150,4 +150,14 @@ struct LogHandlerTests {
         #expect(LogText.time(Timestamp(milliseconds: -1)) == "1969-12-31T23:59:59.999Z")
         #expect(LogText.time(Timestamp(milliseconds: 253_402_300_799_999)) == "9999-12-31T23:59:59.999Z")
     }
+
+    @Test func everyDayOfFiveCenturiesIsTheCalendarsOwn() throws {
+        let formatter = ISO8601DateFormatter()
+        formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+        for day in stride(from: Int64(-100_000), to: 100_000, by: 7) {
+            let milliseconds = day * 86_400_000 + 45_296_789
+            let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+            #expect(LogText.time(Timestamp(milliseconds: milliseconds)) == formatter.string(from: date))
+        }
+    }
 }

@@ -18,8 +18,8 @@ package struct IssuedSecret: Sendable, Redacted {
 
 /// Makes the long-lived secrets.
 ///
-/// Every one is known by its hash alone, a v2 key too: it is a signed JWT because SDKs want to read one, but nobody ever
-/// checks that signature, so a rotation of signing keys does not touch it.
+/// Every one is known by its hash alone, a v2 key too: it is a signed JWT because SDKs want to read one, but nobody
+/// ever checks that signature, so a rotation of signing keys does not touch it.
 package enum APIKeys {
     /// A v1 key, in its outer form for `endpoint`.
     ///

@@ -8,8 +8,8 @@
 /// [Bearer ]base64({"api_key":<any of the above>,"endpoint":…})        ─▶ the same
 /// ```
 ///
-/// The forms cannot be confused: base64 that begins with `m` begins with a byte that no JSON text begins with, and only a
-/// JWT has dots. A random secret leaves this type as its hash alone.
+/// The forms cannot be confused: base64 that begins with `m` begins with a byte that no JSON text begins with, and only
+/// a JWT has dots. A random secret leaves this type as its hash alone.
 package enum Credential: Sendable {
     case rootKey(SecretHash)
     case apiKey(SecretHash)
@@ -18,11 +18,11 @@ package enum Credential: Sendable {
     /// The most bytes of a credential without its scheme. Longer ones are not valid, whatever they are.
     package static let byteCeiling = 8192
 
-    /// Sorts what an `authorization` header, a `token` parameter, an `AUTH` command or a subprotocol holds. Of any bytes
-    /// it makes a credential or nil, and never traps; nil means 401.
+    /// Sorts what an `authorization` header, a `token` parameter, an `AUTH` command or a subprotocol holds. Of any
+    /// bytes it makes a credential or nil, and never traps; nil means 401.
     ///
-    /// Cost: linear in the input, with some allocations; a few microseconds. The result is remembered by the raw bytes,
-    /// so this is not paid for every request.
+    /// Cost: linear in the input, with some allocations; some 10 µs for a token. The result is remembered by the raw
+    /// bytes, so this is not paid for every request.
     package static func parse(_ raw: UnsafeRawBufferPointer) -> Credential? {
         let text = withoutScheme(raw)
         guard text.count <= byteCeiling else { return nil }

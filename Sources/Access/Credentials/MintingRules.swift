@@ -26,8 +26,8 @@ package enum MintingRules {
         try minter.require(.mintToken, in: tenant)
     }
 
-    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` for a label that is empty, longer than 64 characters, or
-    ///   holds what would garble a log line.
+    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` for a label that is empty, longer than 64 characters,
+    ///   or holds what would garble a log line.
     package static func validate(tokenID: String?, field: String = "token_id") throws(MartletError) {
         guard let tokenID else { return }
         guard !tokenID.isEmpty else {
@@ -41,8 +41,8 @@ package enum MintingRules {
         }
     }
 
-    /// From when to when a token holds, in whole seconds as its claims tell them. It lives at least as long as was asked
-    /// and less than a second longer, so that one of one second is not dead on arrival.
+    /// From when to when a token holds, in whole seconds as its claims tell them. It lives at least as long as was
+    /// asked and less than a second longer, so that one of one second is not dead on arrival.
     ///
     /// - Parameter ceilingSeconds: the tenant's `max_token_ttl_seconds`, or nil for ``tokenSecondsCeiling``.
     /// - Throws: ``MartletError/invalidArgument(field:reason:)`` for zero, a negative number, or more than the ceiling.

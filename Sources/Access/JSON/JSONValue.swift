@@ -12,6 +12,7 @@ package enum JSONValue: Equatable, Sendable {
     case array([JSONValue])
     case object([Member])
 
+    /// A name and its value.
     package struct Member: Equatable, Sendable {
         package let name: String
         package let value: JSONValue
@@ -27,6 +28,7 @@ package enum JSONValue: Equatable, Sendable {
         .object(pairs.map { Member($0.key, $0.value) })
     }
 
+    /// A whole number.
     package static func integer(_ value: Int64) -> JSONValue {
         .number(String(value))
     }
@@ -37,21 +39,25 @@ package enum JSONValue: Equatable, Sendable {
         return members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
+    /// The text of a string; nil for every other kind of value.
     package var string: String? {
         guard case .string(let text) = self else { return nil }
         return text
     }
 
+    /// The elements of an array; nil for every other kind of value.
     package var array: [JSONValue]? {
         guard case .array(let elements) = self else { return nil }
         return elements
     }
 
+    /// The members of an object, in their order; nil for every other kind of value.
     package var object: [Member]? {
         guard case .object(let members) = self else { return nil }
         return members
     }
 
+    /// The truth value; nil for every other kind of value.
     package var boolean: Bool? {
         guard case .boolean(let value) = self else { return nil }
         return value
@@ -63,6 +69,7 @@ package enum JSONValue: Equatable, Sendable {
         return Int64(literal)
     }
 
+    /// As ``integer``, for what is not negative.
     package var unsignedInteger: UInt64? {
         guard case .number(let literal) = self else { return nil }
         return UInt64(literal)

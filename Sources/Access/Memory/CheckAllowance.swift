@@ -1,7 +1,7 @@
 import Tenancy
 
-/// How many false credentials somebody may still send: a token bucket, in thousandths of a check. Time is passed in; time
-/// that runs backwards refills nothing.
+/// How many false credentials somebody may still send: a token bucket, in thousandths of a check. Time is passed in;
+/// time that runs backwards refills nothing.
 package struct CheckAllowance: Sendable {
     package struct Rate: Sendable {
         /// How many checks are granted at once.
@@ -55,8 +55,8 @@ package struct CheckAllowance: Sendable {
 
     private mutating func refill(_ now: Timestamp) {
         guard now > refilledAt else { return }
-        // A thousandth of a check a millisecond for each check a second. A day refills every allowance that there can be,
-        // and keeps the product small.
+        // A thousandth of a check a millisecond for each check a second. A day refills every allowance that there can
+        // be, and keeps the product small.
         let (elapsed, overflow) = now.milliseconds.subtractingReportingOverflow(refilledAt.milliseconds)
         let milliseconds = overflow ? 86_400_000 : min(elapsed, 86_400_000)
         thousandths = min(thousandths + milliseconds * rate.perSecond, rate.fullThousandths)

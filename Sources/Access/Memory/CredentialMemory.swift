@@ -20,6 +20,7 @@
 /// What it returns is as old as its insertion: the owner checks expiry at every use, and empties the memory, or looks
 /// again, when credentials were revoked.
 package struct CredentialMemory<Value>: Redacted {
+    // Not for others: visible only so that ``value(for:)`` is compiled where it is called, for the type that is there.
     @usableFromInline package var index: CredentialIndex
     @usableFromInline package var values: [Value?] = []
 

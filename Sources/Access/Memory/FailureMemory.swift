@@ -1,8 +1,8 @@
 import Synchronization
 import Tenancy
 
-/// Makes false credentials cheap to refuse: it remembers those whose check failed, and limits how many checks an address
-/// may cause. Shared by all event loops; used only for credentials that ``CredentialMemory`` does not know.
+/// Makes false credentials cheap to refuse: it remembers those whose check failed, and limits how many checks an
+/// address may cause. Shared by all event loops; used only for credentials that ``CredentialMemory`` does not know.
 ///
 /// ```
 ///   contains(hash)?  ──yes──▶ refused, nothing spent

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Runs signature checks on one thread of its own, so that they never hold up an event loop, and no more of them wait than
-/// a bound: when the queue is full the caller is told so and answers that the server is busy.
+/// Runs signature checks on one thread of its own, so that they never hold up an event loop, and no more of them wait
+/// than a bound: when the queue is full the caller is told so and answers that the server is busy.
 ///
-/// One thread checks some 10,000 signatures a second. More threads would let a flood of false tokens take the cores from
+/// One thread checks some 2,000 signatures a second. More threads would let a flood of false tokens take the cores from
 /// the event loops.
 package final class VerificationQueue: Sendable {
     private let state: State

@@ -30,6 +30,7 @@ package enum CacheOperation: CaseIterable, Hashable, Sendable {
 
 /// What an operation asks of a permission.
 package struct OperationRule: Equatable, Sendable {
+    /// What a permission must cover.
     package enum Target: Equatable, Sendable {
         /// One item, by its key (for a collection, the collection's name).
         case item
@@ -49,8 +50,8 @@ package struct OperationRule: Equatable, Sendable {
 extension CacheOperation {
     /// The one table of roles and operations.
     ///
-    /// Source: the authorization contract, section 5, in its strict reading: a write whose reply or effect reveals stored
-    /// state (a condition, a new value, a length, a popped element) needs read-write.
+    /// Source: the authorization contract, section 5, in its strict reading: a write whose reply or effect reveals
+    /// stored state (a condition, a new value, a length, a popped element) needs read-write.
     package var rule: OperationRule {
         switch self {
         case .get, .getWithHash, .keysExist, .itemGetTTL, .itemGetType,

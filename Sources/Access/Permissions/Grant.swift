@@ -6,6 +6,7 @@ package enum Grant: Hashable, Sendable {
     case superUser
     case permissions(PermissionSet)
 
+    /// Whether it is everything within the tenant.
     package var isSuperUser: Bool { self == .superUser }
 
     /// As ``PermissionSet/scope(for:)``.

@@ -8,8 +8,8 @@ import Darwin
 
 /// What one caller may do in one cache: the statements that apply to it, turned into what the data path asks.
 ///
-/// A statement on all items or all topics becomes a bit in a set of roles, so that the common caller costs one `and`. The
-/// others are at most 20 byte strings, compared in turn.
+/// A statement on all items or all topics becomes a bit in a set of roles, so that the common caller costs one `and`.
+/// The others are at most 20 byte strings, compared in turn.
 package struct ItemScope: Sendable {
     private struct Selector: Sendable {
         let isTopic: Bool
@@ -54,8 +54,8 @@ package struct ItemScope: Sendable {
     /// Whether the operation is allowed. Called for every request; it must not allocate.
     ///
     /// - Parameter key: the item's key, or the topic's name for ``CacheOperation/publish`` and
-    ///   ``CacheOperation/subscribe``. Nil where the call names none; then only a statement on all items, or all topics,
-    ///   allows it.
+    ///   ``CacheOperation/subscribe``. Nil where the call names none; then only a statement on all items, or all
+    ///   topics, allows it.
     package func allows(_ operation: CacheOperation, key: UnsafeRawBufferPointer?) -> Bool {
         let rule = operation.rule
         switch rule.target {
@@ -70,8 +70,8 @@ package struct ItemScope: Sendable {
         }
     }
 
-    /// Whether the operation is allowed on some key at least: for a call whose key could not be read, so that only those
-    /// who may know of the cache are told what is wrong with the key.
+    /// Whether the operation is allowed on some key at least: for a call whose key could not be read, so that only
+    /// those who may know of the cache are told what is wrong with the key.
     package func allowsSomewhere(_ operation: CacheOperation) -> Bool {
         let rule = operation.rule
         if allows(operation, key: nil) { return true }

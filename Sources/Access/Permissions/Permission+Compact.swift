@@ -16,6 +16,7 @@ import Tenancy
 ///
 /// Decoding takes exactly what encoding gives, for what has another spelling was written by somebody else.
 extension Permission {
+    /// The statement as ``init(compact:)`` reads it.
     package var compact: JSONValue {
         let roleText =
             switch role {
@@ -88,6 +89,7 @@ extension Permission {
 }
 
 extension PermissionSet {
+    /// The statements as ``init(compact:)`` reads them.
     package var compact: JSONValue {
         .array(permissions.map(\.compact))
     }

@@ -125,6 +125,7 @@ extension PermissionSet {
         try self.init(validating: permissions, field: field)
     }
 
+    /// The statements as ``init(json:field:)`` reads them.
     package var json: JSONValue {
         .array(permissions.map(\.json))
     }
@@ -145,6 +146,7 @@ extension Grant {
         }
     }
 
+    /// The grant as ``init(json:field:)`` reads it.
     package var json: JSONValue {
         switch self {
         case .superUser: .string("super_user")

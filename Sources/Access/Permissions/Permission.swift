@@ -21,8 +21,8 @@ package enum ItemSelector: Hashable, Sendable {
     case keyPrefix([UInt8])
 }
 
-/// Which topics of a cache a permission is for. Names are compared byte by byte: two spellings of one accented letter are
-/// two topics.
+/// Which topics of a cache a permission is for. Names are compared byte by byte: two spellings of one accented letter
+/// are two topics.
 package enum TopicSelector: Hashable, Sendable {
     case all
     case named(String)
@@ -51,9 +51,10 @@ package enum TopicSelector: Hashable, Sendable {
     }
 }
 
-/// One statement of a key or a token: a role on some items, or on some topics, of some caches. There are only statements
-/// that allow.
+/// One statement of a key or a token: a role on some items, or on some topics, of some caches. There are only
+/// statements that allow.
 package struct Permission: Hashable, Sendable {
+    /// Items or topics.
     package enum Resource: Hashable, Sendable {
         case items(ItemSelector)
         case topics(TopicSelector)
@@ -72,8 +73,9 @@ package struct Permission: Hashable, Sendable {
     /// The longest key, key prefix, topic name or topic prefix that a statement may hold.
     package static let selectorByteCeiling = 65_536
 
-    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` with the field below `field` that is at fault: an empty
-    ///   or over-long selector, or a single cache or topic called `*`, which every text form would read as all of them.
+    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` with the field below `field` that is at fault: an
+    ///   empty or over-long selector, or a single cache or topic called `*`, which every text form would read as all of
+    /// them.
     func validate(field: String) throws(MartletError) {
         if case .named(let name) = cache, name.text.utf8.elementsEqual("*".utf8) {
             throw .invalidArgument(field: "\(field).cache", reason: "cannot select one cache named *")

@@ -1,15 +1,17 @@
 import Tenancy
 
-/// The permissions of a key or a token: 1 to 20 statements, each valid, no two for the same resource. Whatever any one of
-/// them allows is allowed; nothing else is.
+/// The permissions of a key or a token: 1 to 20 statements, each valid, no two for the same resource. Whatever any one
+/// of them allows is allowed; nothing else is.
 package struct PermissionSet: Hashable, Sendable {
+    /// The statements, in the order in which they were given.
     package let permissions: [Permission]
 
+    /// The most statements of a key or a token.
     package static let statementCeiling = 20
 
-    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` whose field is `field` or lies below it: an empty list,
-    ///   more than 20 statements, two for the same resource even with different roles (which of them was meant?), or a
-    ///   statement that is not valid by itself.
+    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` whose field is `field` or lies below it: an empty
+    ///   list, more than 20 statements, two for the same resource even with different roles (which of them was meant?),
+    ///   or a statement that is not valid by itself.
     package init(validating permissions: [Permission], field: String = "permissions") throws(MartletError) {
         guard !permissions.isEmpty else {
             throw .invalidArgument(field: field, reason: "must not be empty")
@@ -45,8 +47,8 @@ package struct PermissionSet: Hashable, Sendable {
     /// Whether any statement allows the operation.
     ///
     /// - Parameter key: the item's key, or the topic's name for ``CacheOperation/publish`` and
-    ///   ``CacheOperation/subscribe``. Nil where the call names none; then only a statement on all items, or all topics,
-    ///   allows it.
+    ///   ``CacheOperation/subscribe``. Nil where the call names none; then only a statement on all items, or all
+    ///   topics, allows it.
     ///
     /// Cost: a walk over the statements, no allocation. ``scope(for:)`` is faster for many calls on one cache.
     package func allows(_ operation: CacheOperation, cache: CacheName, key: UnsafeRawBufferPointer?) -> Bool {

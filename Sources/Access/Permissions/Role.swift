@@ -22,8 +22,8 @@ package enum Role: CaseIterable, Hashable, Sendable {
 
 /// A set of roles: either those that allow an operation, or those that a caller holds on something.
 ///
-/// The roles do not add up: a caller with read-only by one permission and write-only by another holds both and still not
-/// read-write, because what needs read-write (a conditional write, say) tells by its effect what it read.
+/// The roles do not add up: a caller with read-only by one permission and write-only by another holds both and still
+/// not read-write, because what needs read-write (a conditional write, say) tells by its effect what it read.
 package struct RoleSet: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
 
@@ -31,6 +31,7 @@ package struct RoleSet: OptionSet, Hashable, Sendable {
         self.rawValue = rawValue
     }
 
+    /// The set of one role.
     package init(_ role: Role) {
         switch role {
         case .readOnly: self = .readOnly

@@ -2,9 +2,10 @@
 ///
 /// Foundation's decoder ignores the bits that the last character has to spare, so that several texts give the same
 /// bytes. In a credential that would be a second spelling of the same secret, which a memory of refused credentials, a
-/// log filter or a test for equality does not know. Here those bits must be zero, padding is all or nothing, white space
-/// is refused, and the two alphabets do not mix.
+/// log filter or a test for equality does not know. Here those bits must be zero, padding is all or nothing, white
+/// space is refused, and the two alphabets do not mix.
 package enum Base64 {
+    /// Which letters, and whether with padding.
     package enum Alphabet: Sendable {
         /// `+` and `/`, padded when encoding.
         case standard
@@ -56,10 +57,12 @@ package enum Base64 {
         return bytes
     }
 
+    /// The same for a text's bytes.
     package static func decode(_ text: some Sequence<UInt8>, _ alphabet: Alphabet) -> [UInt8]? {
         Array(text).withUnsafeBytes { decode($0, alphabet) }
     }
 
+    /// The one text of these bytes; ``Alphabet/either`` writes as ``Alphabet/standard``.
     package static func encode(_ bytes: some Collection<UInt8>, _ alphabet: Alphabet) -> String {
         let characters = Array(alphabet == .url ? urlCharacters.utf8 : standardCharacters.utf8)
         var text: [UInt8] = []

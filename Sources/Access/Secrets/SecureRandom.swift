@@ -3,8 +3,8 @@ import Tenancy
 
 /// Randomness for secrets and for identities that nobody may guess: libcrypto's generator, seeded by the kernel.
 package enum SecureRandom {
-    /// - Throws: ``MartletError/internalFailure(_:)`` when the generator cannot be seeded. A weaker source is never used
-    ///   in its place.
+    /// - Throws: ``MartletError/internalFailure(_:)`` when the generator cannot be seeded. A weaker source is never
+    ///   used in its place.
     package static func bytes(_ count: Int) throws(MartletError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         let filled = bytes.withUnsafeMutableBufferPointer { buffer in

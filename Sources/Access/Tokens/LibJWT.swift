@@ -42,8 +42,8 @@ enum LibJWT {
 
     /// Whether the signature of `token` was made by the private half of `publicPEM`.
     ///
-    /// That the header says ES256 is a property of the type ``SignedToken``: without it, libjwt would take an HMAC whose
-    /// secret is the public key's text for a good signature.
+    /// That the header says ES256 is a property of the type ``SignedToken``: without it, libjwt would take an HMAC
+    /// whose secret is the public key's text for a good signature.
     static func isSigned(_ token: SignedToken, by publicPEM: String) -> Bool {
         let text = token.raw + [0]
         let pem = Array(publicPEM.utf8)

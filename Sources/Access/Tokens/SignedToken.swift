@@ -1,5 +1,5 @@
-/// A JWT in the only shape that Martlet issues, taken apart but **not verified**: nothing in it is to be believed before
-/// ``TokenVerifier`` has checked its signature.
+/// A JWT in the only shape that Martlet issues, taken apart but **not verified**: nothing in it is to be believed
+/// before ``TokenVerifier`` has checked its signature.
 ///
 /// All that can be told without a key is decided here, so that libjwt never sees anything else (it would follow the
 /// token's own `alg`):
@@ -14,6 +14,9 @@ package struct SignedToken: Sendable, Redacted {
     let raw: [UInt8]
     /// Which signing key it claims.
     package let keyID: String
+    /// The SHA-256 of the token as it was sent: under which a failed check is remembered (``FailureMemory``). No
+    /// identity of the token: see ``TokenClaims/id``.
+    package var hash: SecretHash { raw.withUnsafeBytes { SecretHash(of: $0) } }
     /// The payload.
     let claims: JSONValue
 

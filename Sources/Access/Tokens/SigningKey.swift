@@ -6,6 +6,7 @@ package struct PublicSigningKey: Hashable, Sendable {
     /// The key's id: its thumbprint (RFC 7638), so the same key has the same id everywhere and nobody can give it to
     /// another.
     package let kid: String
+    /// SubjectPublicKeyInfo (RFC 5280 section 4.1).
     package let pem: String
     /// The coordinates of the point, 32 bytes each, left padded.
     let x: [UInt8]
@@ -55,13 +56,18 @@ package struct PublicSigningKey: Hashable, Sendable {
 
 /// A key pair that signs tokens: ECDSA on P-256 with SHA-256, which JOSE calls ES256.
 package struct SigningKey: Sendable, Redacted {
+    /// What may be shown.
     package let publicKey: PublicSigningKey
     /// PKCS #8 (RFC 5958), not encrypted: whoever reads it can forge tokens of every tenant.
     package let privatePEM: String
+    /// When the key was made.
     package let createdAt: Timestamp
 
+    /// As ``PublicSigningKey/kid``.
     package var kid: String { publicKey.kid }
+    /// As ``PublicSigningKey/pem``.
     package var publicPEM: String { publicKey.pem }
+    /// As ``PublicSigningKey/jwk``.
     package var jwk: JSONValue { publicKey.jwk }
 
     /// A fresh key.

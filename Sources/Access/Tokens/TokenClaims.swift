@@ -7,13 +7,16 @@ package struct TokenClaims: Equatable, Sendable {
     package let id: String
     /// The tenant's id, not its name: it is never given to another.
     package let tenant: TenantID
+    /// The label of the token, which many may share.
     package let tokenID: String?
+    /// What its holder may do, within the tenant.
     package let permissions: PermissionSet
     /// Whole seconds.
     package let issuedAt: Timestamp
     /// Whole seconds.
     package let expiresAt: Timestamp
 
+    /// Milliseconds are cut off both times.
     package init(
         id: String, tenant: TenantID, tokenID: String?, permissions: PermissionSet, issuedAt: Timestamp,
         expiresAt: Timestamp
@@ -42,8 +45,8 @@ package struct TokenClaims: Equatable, Sendable {
 
     private static let names = ["iss", "aud", "sub", "jti", "iat", "exp", "permissions", "token_id"]
 
-    /// Nil for claims of another issuer or audience, and for everything that ``json(_:)`` does not write. A claim that is
-    /// not known is refused with the rest: it may be a condition that a later version understands.
+    /// Nil for claims of another issuer or audience, and for everything that ``json(_:)`` does not write. A claim that
+    /// is not known is refused with the rest: it may be a condition that a later version understands.
     init?(json: JSONValue, _ authority: TokenAuthority) {
         guard let members = json.object, members.allSatisfy({ Self.names.contains($0.name) }),
             let issuer = json["iss"]?.string, issuer.utf8.elementsEqual(authority.issuer.utf8),

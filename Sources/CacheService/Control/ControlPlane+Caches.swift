@@ -34,7 +34,8 @@ extension ControlPlane {
         let account = try permit(.manageCaches, caller, tenant: tenant)
         for limit in LimitName.allCases where change.limits[limit] != nil {
             guard !limit.isOfTenantsOnly else {
-                throw .invalidArgument(field: "limits.\(limit.rawValue)", reason: "is a limit of tenants, not of caches")
+                throw .invalidArgument(
+                    field: "limits.\(limit.rawValue)", reason: "is a limit of tenants, not of caches")
             }
             guard !limit.isReservation || caller.kind == .root else {
                 throw .permissionDenied("setting \(limit.rawValue) needs the root key")

@@ -18,9 +18,7 @@ package struct TokenOrder: Sendable {
 /// A token at the one moment when its text is known.
 package struct MintedToken: Sendable, Redacted {
     package let claims: TokenClaims
-    /// The JWT: the `api_key` of the gRPC contract.
-    package let inner: String
-    /// The outer form, which SDKs take.
+    /// The JWT: the `api_key` of the gRPC contract, whose SDKs wrap it with the endpoint. Every door takes it bare.
     package let presented: String
 }
 
@@ -45,14 +43,13 @@ extension ControlPlane {
         let claims = TokenClaims(
             id: try SecureRandom.identifier(), tenant: account.id, tokenID: order.tokenID,
             permissions: order.permissions, issuedAt: issuedAt, expiresAt: expiresAt)
-        let inner = try signer.sign(claims, with: try currentSigningKey())
+        let presented = try signer.sign(claims, with: try currentSigningKey())
         try catalog.insertToken(
             TokenRecord(
                 id: claims.id, tenant: account.id, tokenID: claims.tokenID, issuedAt: claims.issuedAt,
                 expiresAt: claims.expiresAt, mintedBy: caller.credentialID),
             actor: caller.credentialID)
-        return MintedToken(
-            claims: claims, inner: inner, presented: OuterForm.wrap(apiKey: inner, endpoint: endpoint))
+        return MintedToken(claims: claims, presented: presented)
     }
 
     /// Revokes one token. One that is revoked already stays so.

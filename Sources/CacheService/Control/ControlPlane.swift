@@ -17,7 +17,7 @@ import Tenancy
 /// Every method may wait for the disk: none is to be called on an event loop. Callable from any thread.
 package final class ControlPlane: Sendable {
     package let service: CacheService
-    /// The base endpoint that is written into keys and tokens, from which SDKs derive the hosts that they call.
+    /// The base endpoint that is written into v1 keys, from which SDKs derive the hosts that they call.
     package let endpoint: String
     let ledger: Ledger
     let signer: TokenSigner

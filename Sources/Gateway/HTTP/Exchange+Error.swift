@@ -4,10 +4,11 @@ import Tenancy
 extension Exchange {
     /// Answers with an error in the form of every REST path: `{"code","message"}` with `limit`, `value`,
     /// `retry_after_ms` and `field` where they apply.
-    func respond(error: MartletError) {
+    func respond(error: MartletError, closesConnection: Bool = false) {
         guard !isResponded else { return }
         let row = error.row
         var head = ResponseHead(status: row.httpStatus)
+        head.closesConnection = closesConnection
         head.allowsAnyOrigin = rest.allowsAnyOrigin
         head.extra.append(("x-request-id", requestIDText))
         if let delay = error.retryAfterMilliseconds {

@@ -15,6 +15,10 @@ protocol ExchangeTransport: AnyObject {
     func requestBodyResumed(_ exchange: Exchange)
     /// The exchange cannot be finished properly.
     func reset(_ exchange: Exchange)
+    /// Whether so many bytes of answers wait for this connection's reader that large ones have to wait unasked.
+    var isCrowded: Bool { get }
+    /// Puts the exchange aside until its reader has made room; then its door is asked to ``HTTPDoor/resume(_:)``.
+    func park(_ exchange: Exchange)
 }
 
 /// One request and its response on one connection, of either HTTP version.
@@ -48,13 +52,17 @@ final class Exchange {
     var door: (any HTTPDoor)?
 
     // MARK: Request
-    var request = RequestHead()
+    let request = RequestHead()
     var bodyMode = BodyMode.held
     var bodyLimit = 0
     /// Collected, or held until the door has decided.
     var requestBody = ByteBuffer()
     /// Bytes of the body that arrived, kept or not.
     var requestBodyReceived = 0
+    /// The head announced a body that is not read unless it is wanted (HTTP/1.1).
+    var isExpectingLongBody = false
+    /// Bytes of ``requestBody`` whose window has not been given back.
+    var heldBytes = 0
     var isRequestEnded = false
     /// Bytes reserved from the connection's and the tenant's budgets for the body.
     var reservedBytes = 0
@@ -108,6 +116,8 @@ final class Exchange {
         bodyMode = .held
         bodyLimit = 0
         requestBodyReceived = 0
+        heldBytes = 0
+        isExpectingLongBody = false
         isRequestEnded = false
         isOverBodyLimit = false
         response = ResponseHead(status: 0)

@@ -22,6 +22,7 @@ final class GatewayLane {
     let limits: GatewayLimits
     let router: HTTPRouter
     let logger: Logger
+    let http2Memory = HTTP2Memory()
     private(set) var now: Timestamp
     private(set) var isDraining = false
     /// Bytes of responses that wait for readers, over all connections of the lane.
@@ -186,7 +187,9 @@ final class GatewayLane {
 
     /// Adds bytes to a body that is being collected. Returns false once the exchange has been refused.
     func collect(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer, peer: Peer) -> Bool {
-        guard reserve(exchange, upTo: exchange.requestBody.readableBytes + bytes.count, peer: peer) else { return false }
+        guard reserve(exchange, upTo: exchange.requestBody.readableBytes + bytes.count, peer: peer) else {
+            return false
+        }
         exchange.requestBody.writeBytes(bytes)
         return true
     }
@@ -206,7 +209,8 @@ final class GatewayLane {
         guard more > 0 else { return true }
         // Taken in steps, so that a long body does not pay for each frame.
         let step = min(max(more, 65_536), max(exchange.bodyLimit - exchange.reservedBytes, more))
-        guard peer.bytesInFlight + step <= limits.bodyBytesPerConnection, service.reserveBytes(step, exchange.rest.opened)
+        guard peer.bytesInFlight + step <= limits.bodyBytesPerConnection,
+            service.reserveBytes(step, exchange.rest.opened)
         else {
             exchange.requestBody = ByteBuffer()
             exchange.respond(error: .busy(retryAfterMilliseconds: 100))

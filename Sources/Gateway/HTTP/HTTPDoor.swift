@@ -11,11 +11,14 @@ protocol HTTPDoor: AnyObject {
     func receiveBody(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer)
     /// The request is complete. After ``Exchange/collectBody(limit:)`` its bytes are in ``Exchange/requestBody``.
     func receiveEnd(_ exchange: Exchange)
+    /// An exchange that was parked may go on: its reader has made room. Called in the place of ``receiveHead(_:)``.
+    func resume(_ exchange: Exchange)
     /// The peer or the connection went away before the response was complete. The exchange is of no use after it.
     func abandon(_ exchange: Exchange)
 }
 
 extension HTTPDoor {
     func receiveBody(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer) {}
+    func resume(_ exchange: Exchange) { receiveHead(exchange) }
     func abandon(_ exchange: Exchange) {}
 }

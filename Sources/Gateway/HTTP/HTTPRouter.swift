@@ -5,12 +5,17 @@ final class HTTPRouter {
     private let rest: RESTDoor?
     private let admin: AdminDoor
     private let system: SystemDoor
+    private let others: [(prefix: StaticString, door: any HTTPDoor)]
     private let refusal = RefusalDoor()
 
-    init(rest: RESTDoor?, admin: AdminDoor, system: SystemDoor) {
+    /// - Parameter others: Further doors, each with the beginning of its paths; asked after the data plane's.
+    init(
+        rest: RESTDoor?, admin: AdminDoor, system: SystemDoor, others: [(prefix: StaticString, door: any HTTPDoor)] = []
+    ) {
         self.rest = rest
         self.admin = admin
         self.system = system
+        self.others = others
     }
 
     /// Cost: one comparison of a few bytes for the data plane.
@@ -20,6 +25,7 @@ final class HTTPRouter {
             let path = bytes.slice(exchange.request.path.range)
             if let rest, path.starts(withText: "/cache/") { return rest }
             if path.starts(withText: "/v1/admin/") { return admin }
+            for other in others where path.starts(withText: other.prefix) { return other.door }
             return system
         }
     }
@@ -29,8 +35,8 @@ extension RequestHead {
     /// What is wrong with a head before anybody asks what it wants, or nil.
     @inline(__always)
     func fault(_ limits: GatewayLimits) -> MartletError? {
-        if !isTooLarge, !hasConflictingFields, path.count <= limits.targetBytes, path.count > 0 { return nil }
-        if path.count > limits.targetBytes { return .uriTooLong(limit: limits.targetBytes) }
+        if !isTooLarge, !hasConflictingFields, targetSize <= limits.targetBytes, targetSize > 0 { return nil }
+        if targetSize > limits.targetBytes { return .uriTooLong(limit: limits.targetBytes) }
         if isTooLarge { return .headersTooLarge(limit: limits.headerBytes) }
         if hasConflictingFields { return .malformed("a header field that may stand once stands twice") }
         return .malformed("the request has no path")
@@ -40,7 +46,9 @@ extension RequestHead {
 /// Answers requests whose head is at fault.
 final class RefusalDoor: HTTPDoor {
     func receiveHead(_ exchange: Exchange) {
-        exchange.respond(error: exchange.request.fault(exchange.lane.limits) ?? .malformed("the request is not valid"))
+        exchange.respond(
+            error: exchange.request.fault(exchange.lane.limits) ?? .malformed("the request is not valid"),
+            closesConnection: true)
     }
 
     func receiveEnd(_ exchange: Exchange) {}

@@ -7,10 +7,12 @@
 /// fields                       name            value     name     value
 /// ```
 ///
+/// A class, so that the doors that look into it never copy it; each exchange has one for life.
+///
 /// Cost: one `memcpy` per name and value; no allocation once the arena has grown to the size of usual requests.
 /// Limits: the owner passes `limit`; what exceeds it is counted but not kept, and the request is refused when its head
 /// is complete.
-struct RequestHead {
+final class RequestHead {
     struct Field {
         var name: ByteRange
         var value: ByteRange
@@ -26,6 +28,8 @@ struct RequestHead {
     private(set) var fields: [Field] = []
     private(set) var method = HTTPMethod.other
     private(set) var path = ByteRange()
+    /// The length of the request target, kept or not.
+    private(set) var targetSize = 0
     /// Bytes of names and values so far, kept or not.
     private(set) var size = 0
     private(set) var isTooLarge = false
@@ -40,7 +44,7 @@ struct RequestHead {
     }
 
     /// Makes the head ready for the next request, and gives back an arena that one large request has blown up.
-    mutating func reset() {
+    func reset() {
         if arena.capacity > 8192 {
             arena = []
             arena.reserveCapacity(1024)
@@ -50,23 +54,25 @@ struct RequestHead {
         fields.removeAll(keepingCapacity: true)
         method = .other
         path = ByteRange()
+        targetSize = 0
         size = 0
         isTooLarge = false
         hasConflictingFields = false
         known = (-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
     }
 
-    mutating func setMethod(_ bytes: UnsafeRawBufferPointer) {
+    func setMethod(_ bytes: UnsafeRawBufferPointer) {
         method = HTTPMethod(bytes)
     }
 
-    mutating func setPath(_ bytes: UnsafeRawBufferPointer, limit: Int) {
+    func setPath(_ bytes: UnsafeRawBufferPointer, limit: Int) {
+        targetSize = bytes.count
         guard account(bytes.count, limit: limit) else { return }
         path = append(bytes)
     }
 
     /// Adds one header field. `name` is lower case, as HTTP/2 demands and the HTTP/1.1 side makes it.
-    mutating func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, limit: Int) {
+    func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, limit: Int) {
         // 32 bytes a field on top of its text: RFC 9113 section 6.5.2 counts them too, and it bounds `fields`.
         guard account(name.count + value.count + 32, limit: limit) else { return }
         if let index = Self.knownIndex(of: name) {
@@ -111,23 +117,23 @@ struct RequestHead {
     }
 
     /// Appends bytes that belong to this request but not to its header, such as decoded parameters.
-    mutating func append(_ bytes: UnsafeRawBufferPointer) -> ByteRange {
+    func append(_ bytes: UnsafeRawBufferPointer) -> ByteRange {
         let start = arena.count
         arena.append(contentsOf: bytes)
         return ByteRange(start, arena.count)
     }
 
-    mutating func append(_ bytes: [UInt8]) -> ByteRange {
+    func append(_ bytes: [UInt8]) -> ByteRange {
         bytes.withUnsafeBytes { append($0) }
     }
 
-    mutating func appendByte(_ byte: UInt8) {
+    func appendByte(_ byte: UInt8) {
         arena.append(byte)
     }
 
     private subscript(range: ByteRange) -> Range<Int> { range.range }
 
-    private mutating func account(_ count: Int, limit: Int) -> Bool {
+    private func account(_ count: Int, limit: Int) -> Bool {
         size += count
         if size > limit { isTooLarge = true }
         return !isTooLarge
@@ -160,7 +166,7 @@ struct RequestHead {
     }
 
     @inline(__always)
-    private mutating func setKnownField(_ index: Int, _ field: Int) {
+    private func setKnownField(_ index: Int, _ field: Int) {
         withUnsafeMutableBytes(of: &known) {
             $0.storeBytes(of: Int16(truncatingIfNeeded: field), toByteOffset: index * 2, as: Int16.self)
         }

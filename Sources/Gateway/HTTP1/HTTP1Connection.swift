@@ -26,7 +26,15 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     private var isInRead = false
     private var wantsRead = false
     private var isClosed = false
+    private var closingSince: Timestamp?
     private var isDraining = false
+    private var isDrainingQueue = false
+    private var isInputClosed = false
+    /// What is wrong with the bytes behind the requests that still wait for their answers.
+    private var pendingRefusal: MartletError?
+    /// Since when only the rest of a refused body is awaited.
+    private var lingersSince: Timestamp?
+    private var lingeredBytes = 0
     /// The present request's connection ends with its response.
     private var closesAfterResponse = false
     /// The response's body is sent in chunks.
@@ -67,7 +75,9 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         lastActivity = lane.now
         isInRead = true
         let part = unwrapInboundIn(data)
-        if exchange?.isBusy ?? false || !queue.isEmpty {
+        if lingersSince != nil {
+            linger(part)
+        } else if mustWait(part) {
             queue.append(part)
         } else {
             receive(part)
@@ -82,7 +92,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func read(context: ChannelHandlerContext) {
         // While requests wait here, or a body that nobody has let in yet, the socket is left alone.
-        if queue.isEmpty, !isBodyHeld, context.channel.isWritable {
+        if queue.isEmpty, !isBodyHeld, context.channel.isWritable || lingersSince != nil {
             wantsRead = false
             context.read()
         } else {
@@ -91,36 +101,57 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        resumeReading()
+        if context.channel.isWritable {
+            lane.beginTick()
+            lastActivity = lane.now
+            drainQueue()
+            flush()
+        }
         context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard !isClosed, let error = error as? HTTPParserError, exchange == nil || exchange?.isResponded == true else {
+        guard !isClosed, lingersSince == nil, let error = error as? HTTPParserError, exchange?.isResponded != true else {
             close()
             return
         }
-        // What follows on the connection cannot be told apart any more: answer once, and end it.
-        lane.beginTick()
-        closesAfterResponse = true
         let refusal: MartletError =
             error == .headerOverflow
             ? .headersTooLarge(limit: lane.limits.headerBytes) : .malformed("the request is not valid HTTP/1.1")
-        if exchange == nil {
-            let exchange = beginExchange()
-            exchange.respond(error: refusal)
-            flush()
+        if exchange?.isBusy ?? false || !queue.isEmpty {
+            // What was asked before still gets its answer first.
+            pendingRefusal = refusal
+            return
         }
+        lane.beginTick()
+        refuseAndClose(refusal)
+    }
+
+    /// What follows on the connection cannot be told apart any more: answers once, and ends it.
+    private func refuseAndClose(_ refusal: MartletError) {
+        closesAfterResponse = true
+        let exchange = exchange ?? beginExchange()
+        exchange.isRequestEnded = true
+        exchange.respond(error: refusal)
         close()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
-            closesAfterResponse = true
-            if exchange == nil { close() }
+            // Whoever has sent whole requests before still gets their answers.
+            isInputClosed = true
+            if lingersSince != nil || (exchange == nil && queue.isEmpty) { close() }
             return
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Whether a part has to wait: for the answer before it, or, where a request begins, until the reader has taken what
+    /// was answered.
+    private func mustWait(_ part: HTTPServerRequestPart) -> Bool {
+        if exchange?.isBusy ?? false || !queue.isEmpty { return true }
+        if case .head = part, let context, !context.channel.isWritable { return true }
+        return false
     }
 
     private var isBodyHeld: Bool {
@@ -129,7 +160,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     }
 
     private func resumeReading() {
-        guard wantsRead, queue.isEmpty, !isBodyHeld, let context, context.channel.isWritable else { return }
+        guard wantsRead, queue.isEmpty, !isBodyHeld, let context, context.channel.isWritable || lingersSince != nil
+        else { return }
         wantsRead = false
         context.read()
     }
@@ -163,16 +195,19 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         closesAfterResponse = !head.isKeepAlive || isDraining
         isVersionOne = head.version.major == 1 && head.version.minor == 0
         let exchange = beginExchange()
+        exchange.isExpectingLongBody = head.headers.announceLongBody
         let limit = lane.limits.headerBytes
         withBytes(of: head.method.rawValue) { exchange.request.setMethod($0) }
-        withBytes(of: head.uri) { exchange.request.setPath($0, limit: limit) }
+        withBytes(of: head.uri) { exchange.request.setPath(Self.originForm($0), limit: limit) }
         for (name, value) in head.headers {
             withBytes(of: name.lowercasedASCII) { name in
                 withBytes(of: value) { exchange.request.add(name: name, value: $0, limit: limit) }
             }
         }
         if let refusal = faultOfFraming(head) {
+            // Where the request ends is in doubt, so nothing behind it is read.
             closesAfterResponse = true
+            exchange.isRequestEnded = true
             exchange.respond(error: refusal)
             return
         }
@@ -184,6 +219,20 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
             return
         }
         exchange.door?.receiveHead(exchange)
+    }
+
+    /// The target without scheme and authority, where a client sends them as to a proxy (RFC 9112 section 3.2.2).
+    private static func originForm(_ target: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var start: Int
+        if target.count >= 7, target.slice(0..<7).matchesIgnoringCase("http://") {
+            start = 7
+        } else if target.count >= 8, target.slice(0..<8).matchesIgnoringCase("https://") {
+            start = 8
+        } else {
+            return target
+        }
+        while start < target.count, target[start] != 0x2F { start += 1 }
+        return target.slice(start..<target.count)
     }
 
     /// What RFC 9112 forbids and two servers in a row could read differently (request smuggling, sections 3.2, 6.1, 6.3).
@@ -221,16 +270,29 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         case .streaming:
             body.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
         case .discarding:
-            break
-        }
-        if exchange.isResponded, !exchange.isRequestEnded, exchange.bodyMode == .discarding {
-            // An answered request whose body goes on is cut rather than read to its end.
-            if exchange.requestBodyReceived > Self.discardBytes { finishExchange(exchange, closing: true) }
+            // A body in chunks that turns out long after all.
+            if exchange.isResponseEnded, exchange.requestBodyReceived > HTTPHeaders.longBodyBytes {
+                finishExchange(exchange, closing: true)
+            }
         }
     }
 
-    /// How much of an unwanted body is read for the sake of keeping the connection.
-    private static let discardBytes = 65_536
+    /// Reads on after a last response, and forgets what it reads, so that the response is not lost in a reset
+    /// (RFC 9112 section 9.6).
+    private func linger(_ part: HTTPServerRequestPart) {
+        switch part {
+        case .body(let bytes):
+            lingeredBytes += bytes.readableBytes
+            if lingeredBytes > Self.lingerBytes { close() }
+        case .end:
+            close()
+        case .head:
+            break
+        }
+    }
+
+    private static let lingerBytes = 16 << 20
+    private static let lingerMilliseconds: Int64 = 2000
 
     private func receiveEnd() {
         guard let exchange else { return }
@@ -254,7 +316,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         }
         if exchange.isRequestEnded {
             exchange.endIfFlowing()
-        } else if exchange.requestBodyReceived == 0,
+        } else if exchange.requestBodyReceived == 0, !isVersionOne,
             exchange.request.withValue(.expect, { $0.matchesIgnoringCase("100-continue") }) == true
         {
             write("HTTP/1.1 100 Continue\r\n\r\n")
@@ -268,18 +330,22 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func responseHeadReady(_ exchange: Exchange) {
         guard exchange === self.exchange, !isClosed else { return }
-        if !exchange.isRequestEnded, exchange.request.has(.expect), exchange.requestBodyReceived == 0 {
-            // The client waits with its body for a 100 that does not come; whether it sends it now is its choice.
+        // A long body that nobody wants is not read for the sake of the next request: the connection ends with the
+        // answer.
+        if !exchange.isRequestEnded, exchange.bodyMode == .discarding, exchange.isExpectingLongBody {
             closesAfterResponse = true
         }
         writeHead(exchange)
         responseBodyReady(exchange)
+        // The rest of a body that was held is read past now.
+        resumeReading()
     }
 
     func responseBodyReady(_ exchange: Exchange) {
         guard exchange === self.exchange, !isClosed else { return }
         if exchange.request.method == .head || exchange.response.status == 204 || exchange.response.status == 304 {
             exchange.responseBody.clear()
+            isChunked = false
         }
         writeBody(exchange)
         finishIfComplete(exchange)
@@ -288,28 +354,51 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     private func finishIfComplete(_ exchange: Exchange) {
         guard exchange === self.exchange, exchange.isResponseEnded, isHeadWritten else { return }
-        guard exchange.isRequestEnded || closesAfterResponse else { return }
+        guard exchange.isRequestEnded || (closesAfterResponse && exchange.isExpectingLongBody) else { return }
         finishExchange(exchange, closing: closesAfterResponse)
     }
 
     private func finishExchange(_ exchange: Exchange, closing: Bool) {
         self.exchange = nil
+        let isPeerSending = !exchange.isRequestEnded
         lane.releaseBody(exchange, peer: peer)
         exchange.recycle()
         lane.pool(exchange)
         if closing {
+            queue.removeAll()
             flush()
-            close()
+            if isPeerSending, !isInputClosed {
+                lingersSince = lane.now
+                context?.closeWhenFlushed(mode: .output)
+                resumeReading()
+            } else {
+                close()
+            }
             return
         }
         headBeganAt = nil
-        drainQueue()
+        if !isDrainingQueue { drainQueue() }
     }
 
-    /// Takes up the requests that waited.
+    /// Takes up the requests that waited, as long as the reader takes the answers.
     private func drainQueue() {
-        while !isClosed, !(exchange?.isBusy ?? false), let part = queue.popFirst() { receive(part) }
-        if queue.isEmpty { resumeReading() }
+        guard !isDrainingQueue else { return }
+        isDrainingQueue = true
+        while !isClosed, lingersSince == nil, !(exchange?.isBusy ?? false), let part = queue.first {
+            if case .head = part, let context, !context.channel.isWritable { break }
+            queue.removeFirst()
+            receive(part)
+            // Answers go to the socket as they grow, so that it can say when it has enough.
+            if output.readableBytes > HTTP2Connection.flushBytes { flush() }
+        }
+        isDrainingQueue = false
+        guard queue.isEmpty else { return }
+        if exchange == nil, let pendingRefusal {
+            refuseAndClose(pendingRefusal)
+            return
+        }
+        resumeReading()
+        if isInputClosed, exchange == nil { close() }
     }
 
     func reset(_ exchange: Exchange) {
@@ -431,11 +520,14 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     // MARK: Ends
 
+    /// Ends the connection once the socket has taken what was written.
     private func close() {
         guard !isClosed, let context else { return }
         flush()
         isClosed = true
-        context.close(promise: nil)
+        closingSince = lane.now
+        // Who lingers has told the peer already that nothing more comes.
+        if lingersSince == nil { context.closeWhenFlushed() } else { context.close(promise: nil) }
     }
 
     private func tearDown() {
@@ -452,11 +544,21 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func sweep(now: Timestamp) {
         let limits = lane.limits
+        if let closingSince {
+            if now.milliseconds - closingSince.milliseconds > limits.stallMilliseconds { closeAbruptly() }
+            return
+        }
+        if let lingersSince {
+            if now.milliseconds - lingersSince.milliseconds > Self.lingerMilliseconds { close() }
+            return
+        }
         let still = now.milliseconds - lastActivity.milliseconds
         if let exchange {
             guard exchange.isStalled(now: now, limits: limits) else {
-                let isReaderStuck = context.map { !$0.channel.isWritable } ?? false
-                if isReaderStuck, still > limits.stallMilliseconds { closeAbruptly() }
+                // A reader that does not read, or a body that nobody wants and that does not end either.
+                let isStuck = context.map { !$0.channel.isWritable } ?? false
+                let isUnended = exchange.isResponseEnded && !exchange.isRequestEnded
+                if isStuck || isUnended, still > limits.stallMilliseconds { closeAbruptly() }
                 return
             }
             closesAfterResponse = true
@@ -478,11 +580,18 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func drain() {
         isDraining = true
-        if exchange == nil { close() }
+        if exchange == nil, queue.isEmpty { close() }
+    }
+
+    var isCrowded: Bool { false }
+
+    /// Never asked for: requests wait in the queue while the reader is behind.
+    func park(_ exchange: Exchange) {
+        exchange.respond(error: .busy(retryAfterMilliseconds: 100))
     }
 
     func closeNow() {
-        close()
+        closeAbruptly()
     }
 
     private static func reason(_ status: Int) -> StaticString {
@@ -518,6 +627,18 @@ extension Exchange {
     fileprivate var isBusy: Bool {
         isRequestEnded
     }
+}
+
+extension HTTPHeaders {
+    /// Whether a body is announced that may be too long to be read for the sake of the connection alone, or that its
+    /// sender may not send at all.
+    fileprivate var announceLongBody: Bool {
+        if contains(name: "expect") { return true }
+        guard let length = first(name: "content-length") else { return false }
+        return Int(length).map { $0 > Self.longBodyBytes } ?? true
+    }
+
+    fileprivate static let longBodyBytes = 65_536
 }
 
 private func withBytes(of text: String, _ body: (UnsafeRawBufferPointer) -> Void) {

@@ -27,6 +27,9 @@ extension HTTP2Connection {
             nghttp2_settings_entry(
                 settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
                 value: UInt32(Self.initialStreamWindow)),
+            // The tree of RFC 7540, which RFC 9113 section 5.3.2 takes back, is not kept.
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1),
         ]
         nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &settings, settings.count)
         nghttp2_session_set_local_window_size(
@@ -42,9 +45,11 @@ extension HTTP2Connection {
         }
         exchange.progressedAt = lane.now
         exchange.requestBodyReceived += bytes.count
+        dataBytesOfFrame += bytes.count
         switch exchange.bodyMode {
         case .held:
             exchange.requestBody.writeBytes(bytes)
+            exchange.heldBytes += bytes.count
         case .collecting:
             if lane.collect(exchange, bytes, peer: peer) {
                 nghttp2_session_consume(session, streamID, bytes.count)
@@ -60,9 +65,19 @@ extension HTTP2Connection {
         }
     }
 
+    /// Gives the connection back the window of bytes that were held for an exchange which nobody will read. The
+    /// stream's own stays shut.
+    func dropHeldBody(of exchange: Exchange) {
+        guard exchange.heldBytes > 0 else { return }
+        if let session { nghttp2_session_consume_connection(session, exchange.heldBytes) }
+        exchange.heldBytes = 0
+        exchange.requestBody.clear()
+    }
+
     func requestBodyResumed(_ exchange: Exchange) {
         guard let session else { return }
-        let held = exchange.requestBody.readableBytes
+        let held = exchange.heldBytes
+        exchange.heldBytes = 0
         if held > 0 {
             switch exchange.bodyMode {
             case .collecting:
@@ -92,10 +107,20 @@ extension HTTP2Connection {
 
     // MARK: Out
 
-    /// Whether another request may be executed now. One is always let through, so that nobody waits for ever.
+    /// Whether the answers that wait for this reader are so many that a large one has to wait unasked. One is always
+    /// let through, so that nobody waits for ever.
+    var isCrowded: Bool {
+        backlogBytes > 0 && backlogBytes >= lane.limits.backlogBytesPerConnection
+    }
+
+    /// Whether any request may be executed: not while the readers of the whole loop have let too much pile up, unless
+    /// none of it is this connection's.
     var hasRoom: Bool {
-        backlogBytes == 0
-            || (backlogBytes < lane.limits.backlogBytesPerConnection && lane.backlogBytes < lane.limits.backlogBytesPerLoop)
+        backlogBytes == 0 || lane.backlogBytes < lane.limits.backlogBytesPerLoop
+    }
+
+    func park(_ exchange: Exchange) {
+        parked.append(exchange)
     }
 
     /// Brings the sums up to what now waits in `exchange`, which remembers what it was counted with.
@@ -106,15 +131,18 @@ extension HTTP2Connection {
         lane.backlogBytes += change
     }
 
-    /// Executes what was parked, as far as there is room. Returns whether anything was.
+    /// Takes up what was parked, as far as there is room. Returns whether anything was.
     func unpark() -> Bool {
-        guard !parked.isEmpty, hasRoom else { return false }
+        guard !parked.isEmpty, hasRoom, !isCrowded else { return false }
+        var waiting: [Exchange] = []
+        swap(&waiting, &parked)
         var index = 0
-        while index < parked.count, hasRoom {
-            begin(parked[index])
+        while index < waiting.count, hasRoom, !isCrowded {
+            waiting[index].door?.resume(waiting[index])
             index += 1
         }
-        parked.removeFirst(index)
+        // Behind them stands what was parked anew meanwhile.
+        parked = Array(waiting[index...]) + parked
         return index > 0
     }
 
@@ -146,6 +174,7 @@ extension HTTP2Connection {
         exchange.progressedAt = lane.now
         idleFrames = 0
         if exchange.isResponseEnded, exchange.responseBody.readableBytes == 0 {
+            // Trailers, where there are any, end the response: see `lastHeadSent`.
             if !exchange.isRequestEnded, exchange.trailers.isEmpty { submitStop(exchange) }
         } else if exchange.responseBody.readerIndex > 1 << 20 {
             exchange.responseBody.discardReadBytes()
@@ -163,7 +192,7 @@ extension HTTP2Connection {
 extension Exchange {
     /// Tells the door that the request is complete, unless its body is still held or nobody wants it.
     func endIfFlowing() {
-        guard isRequestEnded, !isResponded else { return }
+        guard isRequestEnded, !isResponseEnded else { return }
         if bodyMode == .collecting || bodyMode == .streaming { door?.receiveEnd(self) }
     }
 }

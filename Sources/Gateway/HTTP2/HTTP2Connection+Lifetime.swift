@@ -7,12 +7,17 @@ extension HTTP2Connection {
     /// Counts frames that make us work without being part of a request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
     /// and empty DATA (CVE-2019-9511 to 9518).
     func frameBegan(_ header: nghttp2_frame_hd) {
+        dataBytesOfFrame = 0
         switch header.type {
         case UInt8(NGHTTP2_DATA.rawValue) where header.length > 0 || header.flags & 1 != 0: return
         case UInt8(NGHTTP2_HEADERS.rawValue), UInt8(NGHTTP2_CONTINUATION.rawValue): return
         default: break
         }
         if headBeganAt != nil, exchanges.isEmpty { headBeganAt = nil }
+        countIdleFrame()
+    }
+
+    func countIdleFrame() {
         if lane.now.milliseconds - idleFramesSince.milliseconds > 10_000 {
             idleFramesSince = lane.now
             idleFrames = 0
@@ -27,6 +32,19 @@ extension HTTP2Connection {
     func sweep(now: Timestamp) {
         guard let context else { return }
         let limits = lane.limits
+        if let closingSince {
+            if now.milliseconds - closingSince.milliseconds > limits.stallMilliseconds { context.close(promise: nil) }
+            return
+        }
+        if context.channel.isWritable {
+            fullSince = nil
+        } else if let fullSince, now.milliseconds - fullSince.milliseconds > limits.stallMilliseconds {
+            // Not even a reset would reach a peer that takes nothing from its socket.
+            closeNow()
+            return
+        } else {
+            fullSince = fullSince ?? now
+        }
         if let began = headBeganAt, now.milliseconds - began.milliseconds > limits.headMilliseconds {
             terminate(context, NGHTTP2_ENHANCE_YOUR_CALM)
             return
@@ -62,8 +80,7 @@ extension HTTP2Connection {
     }
 
     func closeNow() {
-        guard let context else { return }
-        close(context)
+        context?.close(promise: nil)
     }
 
     private func terminate(_ context: ChannelHandlerContext, _ code: nghttp2_error_code) {

@@ -5,14 +5,16 @@ import Tenancy
 /// Response heads as libnghttp2 wants them. Names and usual values are static text; what differs from response to
 /// response is rendered into memory that belongs to the exchange, which outlives the frame. So nothing is copied.
 extension HTTP2Connection {
-    private static let staticText = UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
+    private static let staticText = UInt8(
+        NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
     /// For values that never come again: they would only push others out of the compression table.
     private static let neverIndexed = staticText | UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue)
     private static let copied = UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)
 
     private static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
         nghttp2_nv(
-            name: UnsafeMutablePointer(mutating: name.utf8Start), value: UnsafeMutablePointer(mutating: value.utf8Start),
+            name: UnsafeMutablePointer(mutating: name.utf8Start),
+            value: UnsafeMutablePointer(mutating: value.utf8Start),
             namelen: name.utf8CodeUnitCount, valuelen: value.utf8CodeUnitCount, flags: staticText)
     }
 
@@ -25,13 +27,13 @@ extension HTTP2Connection {
 
     func responseHeadReady(_ exchange: Exchange) {
         guard let session else { return }
+        if exchange.bodyMode == .discarding { dropHeldBody(of: exchange) }
         let head = exchange.response
         let isHead = exchange.request.method == .head
         if isHead { exchange.responseBody.clear() }
         countBacklog(of: exchange)
         let hasBody = !isHead && (exchange.responseBody.readableBytes > 0 || !exchange.isResponseEnded)
         submit(exchange, head, session: session, hasBody: hasBody)
-        if !hasBody, exchange.isResponseEnded, !exchange.isRequestEnded { submitStop(exchange) }
         schedulePump()
     }
 
@@ -120,6 +122,12 @@ extension HTTP2Connection {
         countBacklog(of: exchange)
         nghttp2_session_resume_data(session, exchange.streamID)
         schedulePump()
+    }
+
+    /// Header fields that end a response have left: only now may a stop follow, which would otherwise overtake them.
+    func lastHeadSent(streamID: Int32) {
+        guard let exchange = exchange(streamID), !exchange.isRequestEnded else { return }
+        submitStop(exchange)
     }
 
     func submitTrailers(_ exchange: Exchange) {

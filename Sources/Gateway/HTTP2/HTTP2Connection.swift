@@ -37,14 +37,21 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     private var isPumping = false
     var isPumpScheduled = false
     var isDraining = false
+    private var isInputClosed = false
     private var isClosed = false
+    /// Since when the connection only waits for the socket to take its last bytes.
+    var closingSince: Timestamp?
     /// Bytes of responses that were submitted and have not left.
     var backlogBytes = 0
     var headBytes = 0
+    /// Since when every sweep has found the socket full.
+    var fullSince: Timestamp?
     var lastActivity: Timestamp
     /// When the header block now arriving began, or when the connection did.
     var headBeganAt: Timestamp?
     var idleFrames = 0
+    /// Bytes of the DATA frame now arriving, without its padding.
+    var dataBytesOfFrame = 0
     var idleFramesSince: Timestamp
 
     init(lane: GatewayLane, peer: Peer) {
@@ -66,7 +73,10 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
         var session: OpaquePointer?
         let pointer = Unmanaged.passUnretained(self).toOpaque()
         let library = HTTP2Library.shared
-        guard nghttp2_session_server_new2(&session, library.callbacks, pointer, library.options) == 0 else {
+        guard
+            nghttp2_session_server_new3(
+                &session, library.callbacks, pointer, library.options, lane.http2Memory.callbacks) == 0
+        else {
             context.close(promise: nil)
             return
         }
@@ -100,7 +110,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
         if consumed < 0 {
             // A broken preface, a flood, or memory: the session has queued its GOAWAY where one is due.
             pump(context)
-            close(context)
+            if context.channel.isWritable { close(context) } else { closeNow() }
         }
     }
 
@@ -124,8 +134,13 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
-            // A peer that has stopped sending may still read what it asked for.
-            if exchanges.isEmpty { close(context) } else { drain() }
+            // A peer that has stopped sending may still read what it asked for, unless it was still asking.
+            isInputClosed = true
+            if exchanges.isEmpty || headBeganAt != nil || exchanges.contains(where: { !$0.isRequestEnded }) {
+                closeNow()
+            } else {
+                drain()
+            }
             return
         }
         context.fireUserInboundEventTriggered(event)
@@ -134,25 +149,40 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     // MARK: Output
 
     /// Draws what the session has to send and writes it, as long as the socket takes it.
+    ///
+    /// A write may find the peer gone and close the channel within the call, which ends the session: after each write it
+    /// is looked up anew.
     func pump(_ context: ChannelHandlerContext) {
-        guard let session, !isPumping, !isClosed else { return }
+        // While the socket is full nothing is drawn: the session keeps it, within its own bounds and ours.
+        guard !isPumping, !isClosed, context.channel.isWritable else { return }
         isPumping = true
-        repeat {
-            output = lane.takeScratch()
-            while output.readableBytes < Self.flushBytes {
-                var bytes: UnsafePointer<UInt8>?
-                let count = nghttp2_session_mem_send(session, &bytes)
-                guard count > 0, let bytes else { break }
-                output.writeBytes(UnsafeRawBufferPointer(start: bytes, count: count))
-            }
+        defer { isPumping = false }
+        var goesOn = true
+        while goesOn {
+            guard let session else { return }
+            draw(session)
             let didWrite = output.readableBytes > 0
             if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
             lane.giveScratch(&output, isReusable: !didWrite || lane.hasFlushed(context.channel))
             let didUnpark = unpark()
-            if !didWrite, !didUnpark { break }
-        } while context.channel.isWritable && nghttp2_session_want_write(session) != 0
-        isPumping = false
-        if nghttp2_session_want_read(session) == 0, nghttp2_session_want_write(session) == 0 { close(context) }
+            guard let session = self.session else { return }
+            goesOn = (didWrite || didUnpark) && context.channel.isWritable && nghttp2_session_want_write(session) != 0
+        }
+        guard let session else { return }
+        let wantsWrite = nghttp2_session_want_write(session) != 0
+        let wantsRead = nghttp2_session_want_read(session) != 0 && !(isInputClosed && exchanges.isEmpty)
+        if !wantsRead, !wantsWrite { close(context) }
+    }
+
+    /// Moves what the session has to send into ``output``, up to ``flushBytes`` and one frame.
+    private func draw(_ session: OpaquePointer) {
+        output = lane.takeScratch()
+        while output.readableBytes < Self.flushBytes {
+            var bytes: UnsafePointer<UInt8>?
+            let count = nghttp2_session_mem_send(session, &bytes)
+            guard count > 0, let bytes else { break }
+            output.writeBytes(UnsafeRawBufferPointer(start: bytes, count: count))
+        }
     }
 
     static let flushBytes = 65_536
@@ -168,10 +198,12 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
         }
     }
 
+    /// Ends the connection once the socket has taken what was written.
     func close(_ context: ChannelHandlerContext) {
         guard !isClosed else { return }
         isClosed = true
-        context.close(promise: nil)
+        closingSince = lane.now
+        context.closeWhenFlushed()
     }
 
     private func tearDown() {
@@ -193,7 +225,8 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
         if !exchange.isResponded || exchange.responseBody.readableBytes > 0 || !exchange.isResponseEnded {
             exchange.door?.abandon(exchange)
         }
-        headBytes -= exchange.request.size
+        dropHeldBody(of: exchange)
+        if exchange.door != nil { headBytes -= exchange.request.size }
         exchange.responseBody.clear()
         countBacklog(of: exchange)
         lane.releaseBody(exchange, peer: peer)
@@ -258,7 +291,12 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
                 bodyEnded(exchange)
             }
         case UInt8(NGHTTP2_DATA.rawValue):
-            guard isEnd, let exchange = exchange(header.stream_id) else { return }
+            guard isEnd else {
+                // Nothing but padding.
+                if dataBytesOfFrame == 0, header.length > 0 { countIdleFrame() }
+                return
+            }
+            guard let exchange = exchange(header.stream_id) else { return }
             exchange.isRequestEnded = true
             bodyEnded(exchange)
         default:
@@ -267,22 +305,16 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     }
 
     private func headComplete(_ exchange: Exchange) {
+        exchange.door = lane.router.door(for: exchange)
         headBytes += exchange.request.size
         if headBytes > lane.limits.headBytesPerConnection {
             reset(exchange, code: NGHTTP2_REFUSED_STREAM)
             return
         }
-        exchange.door = lane.router.door(for: exchange)
         guard hasRoom else {
-            parked.append(exchange)
+            park(exchange)
             return
         }
-        begin(exchange)
-    }
-
-    /// Gives the request to its door. When the door lets the body in, and all of it is here, it is told so at once
-    /// (``requestBodyResumed(_:)``).
-    func begin(_ exchange: Exchange) {
         exchange.door?.receiveHead(exchange)
     }
 
@@ -310,6 +342,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     func reset(_ exchange: Exchange, code: nghttp2_error_code) {
         guard let session else { return }
         exchange.bodyMode = .discarding
+        dropHeldBody(of: exchange)
         nghttp2_submit_rst_stream(
             session, UInt8(NGHTTP2_FLAG_NONE.rawValue), exchange.streamID, UInt32(code.rawValue))
         schedulePump()

@@ -26,6 +26,7 @@ struct HTTP2Library: @unchecked Sendable {
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onDataChunk)
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onStreamClosed)
         nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, onBeginFrame)
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
         nghttp2_session_callbacks_set_send_data_callback(callbacks, sendData)
 
         // Bodies are acknowledged when they are used, not when they arrive.
@@ -79,6 +80,14 @@ private let onHeader: nghttp2_on_header_callback = { _, frame, name, nameLength,
 private let onFrameReceived: nghttp2_on_frame_recv_callback = { _, frame, userData in
     let header = frame.unsafelyUnwrapped.pointee.hd
     connection(userData)._withUnsafeGuaranteedRef { $0.frameReceived(header) }
+    return 0
+}
+
+private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData in
+    let header = frame.unsafelyUnwrapped.pointee.hd
+    guard header.type == UInt8(NGHTTP2_HEADERS.rawValue), header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+    else { return 0 }
+    connection(userData)._withUnsafeGuaranteedRef { $0.lastHeadSent(streamID: header.stream_id) }
     return 0
 }
 

@@ -87,7 +87,9 @@ package final class GatewayListener: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
-                    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current)) }
+                    if let tls {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
+                    }
                     try channel.pipeline.syncOperations.addHandler(ProtocolDetector(lane: lane.value))
                 }
             }

@@ -106,9 +106,10 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
     private func becomeHTTP1(_ context: ChannelHandlerContext) throws {
         let connection = HTTP1Connection(lane: lane, peer: Peer(context.channel))
         var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = lane.limits.headerBytes
-        limits.maxHeaderListSize = lane.limits.headerBytes
-        limits.maxHeaderFieldCount = 128
+        // Wider than what is accepted, so that the refusal can tell a long target from large fields.
+        limits.maxHeaderFieldSize = 8 * lane.limits.headerBytes
+        limits.maxHeaderListSize = 8 * lane.limits.headerBytes
+        limits.maxHeaderFieldCount = 1024
         let decoder = ByteToMessageHandler(
             HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits))
         try context.pipeline.syncOperations.addHandlers([decoder, connection], position: .after(self))

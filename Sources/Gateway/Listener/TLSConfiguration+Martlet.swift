@@ -1,3 +1,4 @@
+import NIOCore
 import NIOSSL
 
 extension NIOSSLContext {
@@ -11,6 +12,8 @@ extension NIOSSLContext {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["h2", "http/1.1"]
+        // A peer that does not answer our close_notify is not waited for longer than this.
+        configuration.shutdownTimeout = .seconds(1)
         return try NIOSSLContext(configuration: configuration)
     }
 }

@@ -6,7 +6,7 @@ package protocol SystemStatus: Sendable {
     /// Whether requests are taken; the sentence says why not.
     var readiness: (isReady: Bool, reason: String) { get }
     /// The public halves of the signing keys (RFC 7517 section 5).
-    var jwks: [UInt8] { get }
+    var jwks: [UInt8] { get throws(MartletError) }
     /// The metrics in Prometheus text form, version 0.0.4.
     func metrics() -> [UInt8]
 }
@@ -49,7 +49,11 @@ final class SystemDoor: HTTPDoor {
             let readiness = status.readiness
             respond(exchange, readiness.isReady ? 200 : 503, .text, Array("\(readiness.reason)\n".utf8))
         case .jwks:
-            respond(exchange, 200, .jwks, status.jwks)
+            do throws(MartletError) {
+                respond(exchange, 200, .jwks, try status.jwks)
+            } catch {
+                exchange.respond(error: error)
+            }
         case .metrics:
             let ticket = LoopBound(ExchangeTicket(exchange), exchange.lane.eventLoop)
             let status = status

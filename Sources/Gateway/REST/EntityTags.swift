@@ -1,3 +1,4 @@
+import CacheService
 import Tenancy
 
 /// The value of `If-Match` or `If-None-Match` (RFC 9110 section 13.1).
@@ -86,18 +87,19 @@ enum EntityTags: Equatable {
         }
     }
 
-    /// Whether a stored value of that hash is among them under weak comparison, which `If-None-Match` demands.
-    func matchesWeakly(_ hash: ValueHash) -> Bool {
+    /// All hashes: what counts under weak comparison, which `If-None-Match` demands.
+    var weak: [ValueHash] {
         switch self {
-        case .any: true
-        case .list(let tags): tags.contains { $0.hash == hash }
+        case .any: []
+        case .list(let tags): tags.map(\.hash)
         }
     }
 
-    func matchesStrongly(_ hash: ValueHash) -> Bool {
+    /// The hashes that a read compares: strongly for `If-Match`, weakly for `If-None-Match`.
+    func hashes(isStrong: Bool) -> ReadCondition.Hashes {
         switch self {
-        case .any: true
-        case .list(let tags): tags.contains { $0.hash == hash && !$0.isWeak }
+        case .any: .every
+        case .list(let tags): .these(tags.filter { !isStrong || !$0.isWeak }.map(\.hash))
         }
     }
 }

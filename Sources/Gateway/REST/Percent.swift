@@ -3,7 +3,7 @@
 enum Percent {
     /// Decodes `source`, a range of `head`'s arena. A range without `%` is returned as it is, at no cost. A `+` is a
     /// plus sign. Returns nil for a `%` that two hexadecimal digits do not follow.
-    static func decode(_ source: ByteRange, in head: inout RequestHead) -> ByteRange? {
+    static func decode(_ source: ByteRange, in head: RequestHead) -> ByteRange? {
         guard head.arena[source.range].contains(0x25) else { return source }
         let start = head.arena.count
         var index = source.range.lowerBound

@@ -15,7 +15,7 @@ final class RESTDoor: HTTPDoor {
 
     func receiveHead(_ exchange: Exchange) {
         exchange.rest.allowsAnyOrigin = exchange.request.has(.origin)
-        guard exchange.rest.parse(&exchange.request) else {
+        guard exchange.rest.parse(exchange.request) else {
             exchange.respond(error: .notFound("Path"))
             return
         }
@@ -23,11 +23,39 @@ final class RESTDoor: HTTPDoor {
             preflight(exchange)
             return
         }
+        let method = exchange.request.method
+        let isKnown: Bool
+        switch exchange.rest.resource {
+        case .increment: isKnown = method == .post
+        case .item, .none: isKnown = method == .get || method == .put || method == .delete || method == .head
+        }
+        guard isKnown else {
+            let allowed = exchange.rest.resource == .increment ? Self.incrementMethods : Self.itemMethods
+            exchange.respond(error: .methodNotAllowed(allowed: allowed))
+            return
+        }
         identify(exchange)
     }
 
     func receiveEnd(_ exchange: Exchange) {
-        store(exchange)
+        guard let caller = exchange.rest.caller, let opened = exchange.rest.opened else { return }
+        // A body may have taken its time: who was let in then may be shut out now.
+        if let fault = exchange.lane.service.fault(of: caller) {
+            exchange.respond(error: fault)
+            return
+        }
+        do throws(MartletError) {
+            let grant = try permit(exchange, caller, operation(exchange.request))
+            guard grant.isForSameCache(as: opened) else { throw .cacheNotFound }
+            try store(exchange, grant)
+        } catch {
+            exchange.respond(error: error)
+        }
+    }
+
+    func resume(_ exchange: Exchange) {
+        exchange.rest.reset()
+        receiveHead(exchange)
     }
 
     // MARK: Identify
@@ -52,34 +80,38 @@ final class RESTDoor: HTTPDoor {
     // MARK: Permit
 
     private func open(_ exchange: Exchange, _ caller: LaneCaller) {
-        let operation: CacheOperation
-        switch (exchange.rest.resource, exchange.request.method) {
-        case (.item, .get): operation = .get
-        case (.item, .head): operation = .getWithHash
-        case (.item, .put):
-            operation = exchange.request.has(.ifMatch) || exchange.request.has(.ifNoneMatch) ? .setIf : .set
-        case (.item, .delete): operation = exchange.request.has(.ifMatch) ? .deleteIf : .delete
-        case (.increment, .post): operation = .increment
-        case (.increment, _):
-            exchange.respond(error: .methodNotAllowed(allowed: Self.incrementMethods))
-            return
-        default:
-            exchange.respond(error: .methodNotAllowed(allowed: Self.itemMethods))
-            return
-        }
-        let service = exchange.lane.service
+        exchange.rest.caller = caller
         do throws(MartletError) {
-            let rest = exchange.rest
-            let grant = try exchange.request.withArena { bytes throws(MartletError) in
-                try service.permit(
-                    caller, cacheName: bytes.slice(rest.cacheName.range), operation: operation,
-                    key: rest.fault == nil ? rest.key.map { bytes.slice($0.range) } : nil, door: .rest)
-            }
+            let operation = operation(exchange.request)
+            let grant = try permit(exchange, caller, operation)
             exchange.rest.opened = grant
-            if let fault = rest.fault { throw service.refused(grant, .rest, fault) }
+            if let fault = exchange.rest.fault { throw exchange.lane.service.refused(grant, .rest, fault) }
             try execute(exchange, grant, operation)
         } catch {
             exchange.respond(error: error)
+        }
+    }
+
+    /// What a request of a method that its resource has wants to do.
+    private func operation(_ request: RequestHead) -> CacheOperation {
+        switch request.method {
+        case .get: .get
+        case .head: .getWithHash
+        case .put: request.has(.ifMatch) || request.has(.ifNoneMatch) ? .setIf : .set
+        case .delete: request.has(.ifMatch) ? .deleteIf : .delete
+        default: .increment
+        }
+    }
+
+    private func permit(
+        _ exchange: Exchange, _ caller: LaneCaller, _ operation: CacheOperation
+    ) throws(MartletError) -> CacheGrant {
+        let cacheName = exchange.rest.cacheName.range
+        let key = exchange.rest.fault == nil ? exchange.rest.key : nil
+        return try exchange.request.withArena { bytes throws(MartletError) in
+            try exchange.lane.service.permit(
+                caller, cacheName: bytes.slice(cacheName), operation: operation,
+                key: key.map { bytes.slice($0.range) }, door: .rest)
         }
     }
 
@@ -87,8 +119,8 @@ final class RESTDoor: HTTPDoor {
         _ exchange: Exchange, _ grant: CacheGrant, _ operation: CacheOperation
     ) throws(MartletError) {
         switch operation {
-        case .get: get(exchange, grant)
-        case .getWithHash: head(exchange, grant)
+        case .get: try get(exchange, grant)
+        case .getWithHash: try head(exchange, grant)
         case .set, .setIf: try admitBody(exchange, grant)
         case .delete, .deleteIf: try delete(exchange, grant)
         default: try increment(exchange, grant)
@@ -97,72 +129,87 @@ final class RESTDoor: HTTPDoor {
 
     // MARK: Reads
 
-    private func get(_ exchange: Exchange, _ grant: CacheGrant) {
+    private func get(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
         guard let key = exchange.rest.key else { return }  // a missing key is a fault, refused above
+        let condition = try readCondition(exchange, grant)
+        if exchange.transport.isCrowded, isLarge(exchange, grant, key) {
+            exchange.transport.park(exchange)
+            return
+        }
         let reply = exchange.request.withArena { bytes in
-            exchange.lane.service.get(grant, .rest, key: bytes.slice(key.range)) { count in
+            exchange.lane.service.get(grant, .rest, key: bytes.slice(key.range), condition: condition) { count in
                 exchange.reserveResponseBody(count)
             } later: {
                 let ticket = ExchangeTicket(exchange)
                 return { result in
                     guard let exchange = ticket.live else { return }
-                    self.answerLateGet(exchange, result)
+                    self.answerLateGet(exchange, result, condition)
                 }
             }
         }
         switch reply {
-        case .here(let facts): answer(exchange, facts, hasBody: true)
+        case .here(let facts): answer(exchange, facts, condition)
         case .refused(let error): exchange.respond(error: error)
         case .later: break
         }
     }
 
-    private func answerLateGet(_ exchange: Exchange, _ result: Result<LateItem?, MartletError>) {
+    /// What a connection whose reader is behind still gets at once.
+    private static let smallBytes = 16_384
+
+    private func isLarge(_ exchange: Exchange, _ grant: CacheGrant, _ key: ByteRange) -> Bool {
+        exchange.request.withArena { bytes in
+            exchange.lane.service.isLarger(grant, key: bytes.slice(key.range), than: Self.smallBytes)
+        }
+    }
+
+    private func answerLateGet(
+        _ exchange: Exchange, _ result: Result<LateItem?, MartletError>, _ condition: ReadCondition?
+    ) {
         switch result {
         case .success(let item):
             exchange.responseBody.clear()
             if let item { exchange.responseBody.writeBytes(item.value) }
-            answer(exchange, item?.facts, hasBody: true)
+            answer(exchange, item?.facts, condition)
         case .failure(let error): exchange.respond(error: error)
         }
     }
 
-    private func head(_ exchange: Exchange, _ grant: CacheGrant) {
+    private func head(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
         guard let key = exchange.rest.key else { return }
+        let condition = try readCondition(exchange, grant)
         let reply = exchange.request.withArena { bytes in
             exchange.lane.service.facts(grant, .rest, key: bytes.slice(key.range)) {
                 let ticket = ExchangeTicket(exchange)
                 return { result in
                     guard let exchange = ticket.live else { return }
                     switch result {
-                    case .success(let facts): self.answer(exchange, facts, hasBody: false)
+                    case .success(let facts): self.answer(exchange, facts, condition)
                     case .failure(let error): exchange.respond(error: error)
                     }
                 }
             }
         }
         switch reply {
-        case .here(let facts): answer(exchange, facts, hasBody: false)
+        case .here(let facts): answer(exchange, facts, condition)
         case .refused(let error): exchange.respond(error: error)
         case .later: break
         }
     }
 
     /// Answers a read. A value, if one is answered, lies in the exchange's response body already.
-    private func answer(_ exchange: Exchange, _ facts: ItemFacts?, hasBody: Bool) {
+    private func answer(_ exchange: Exchange, _ facts: ItemFacts?, _ condition: ReadCondition?) {
         guard let facts else {
             exchange.respond(error: .keyNotFound)
             return
         }
         var head = ResponseHead(status: 200)
-        if exchange.request.has(.ifNoneMatch) || exchange.request.has(.ifMatch) {
-            do throws(MartletError) {
-                head.status = try Self.conditionalStatus(exchange.request, facts.valueHash)
-            } catch {
-                exchange.responseBody.clear()
-                exchange.respond(error: error)
-                return
-            }
+        switch condition?.outcome(of: facts.valueHash) {
+        case nil, .send: break
+        case .notModified: head.status = 304
+        case .failed:
+            exchange.respond(error: .preconditionFailed)
+            return
         }
         head.etag = facts.valueHash
         head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
@@ -175,15 +222,20 @@ final class RESTDoor: HTTPDoor {
         exchange.respond(head)
     }
 
-    /// 200 or 304 for a conditional read (RFC 9110 section 13.2.2).
-    private static func conditionalStatus(
-        _ request: RequestHead, _ hash: ValueHash
-    ) throws(MartletError) -> Int {
-        if let tags = try EntityTags(.ifMatch, of: request) {
-            guard tags.matchesStrongly(hash) else { throw .preconditionFailed }
+    private func readCondition(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) -> ReadCondition? {
+        do throws(MartletError) {
+            return try Self.readCondition(exchange.request)
+        } catch {
+            throw exchange.lane.service.refused(grant, .rest, error)
         }
-        if let tags = try EntityTags(.ifNoneMatch, of: request), tags.matchesWeakly(hash) { return 304 }
-        return 200
+    }
+
+    /// Under which hashes a read wants the value; nil for the usual read, which asks nothing.
+    private static func readCondition(_ request: RequestHead) throws(MartletError) -> ReadCondition? {
+        guard request.has(.ifMatch) || request.has(.ifNoneMatch) else { return nil }
+        return ReadCondition(
+            mustBeAmong: try EntityTags(.ifMatch, of: request)?.hashes(isStrong: true),
+            mustNotBeAmong: try EntityTags(.ifNoneMatch, of: request)?.hashes(isStrong: false))
     }
 
     // MARK: Writes
@@ -205,35 +257,30 @@ final class RESTDoor: HTTPDoor {
         exchange.collectBody(limit: limit)
     }
 
-    private func store(_ exchange: Exchange) {
-        guard let grant = exchange.rest.opened, let key = exchange.rest.key else { return }
-        let service = exchange.lane.service
-        do throws(MartletError) {
-            let ttl = try exchange.rest.ttl(in: exchange.request)
-            let condition = try Self.condition(exchange.request)
-            let reply = exchange.request.withArena { bytes in
-                exchange.requestBody.withUnsafeReadableBytes { value in
-                    service.set(
-                        grant, .rest, key: bytes.slice(key.range), value: value, ttl: ttl, condition: condition
-                    ) {
-                        let ticket = ExchangeTicket(exchange)
-                        return { result in
-                            guard let exchange = ticket.live else { return }
-                            switch result {
-                            case .success(let isStored): self.answerWrite(exchange, isStored)
-                            case .failure(let error): exchange.respond(error: error)
-                            }
+    private func store(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
+        guard let key = exchange.rest.key else { return }
+        let ttl = try exchange.rest.ttl(in: exchange.request)
+        let condition = try Self.condition(exchange.request)
+        let reply = exchange.request.withArena { bytes in
+            exchange.requestBody.withUnsafeReadableBytes { value in
+                exchange.lane.service.set(
+                    grant, .rest, key: bytes.slice(key.range), value: value, ttl: ttl, condition: condition
+                ) {
+                    let ticket = ExchangeTicket(exchange)
+                    return { result in
+                        guard let exchange = ticket.live else { return }
+                        switch result {
+                        case .success(let isStored): self.answerWrite(exchange, isStored)
+                        case .failure(let error): exchange.respond(error: error)
                         }
                     }
                 }
             }
-            switch reply {
-            case .here(let isStored): answerWrite(exchange, isStored)
-            case .refused(let error): exchange.respond(error: error)
-            case .later: break
-            }
-        } catch {
-            exchange.respond(error: error)
+        }
+        switch reply {
+        case .here(let isStored): answerWrite(exchange, isStored)
+        case .refused(let error): exchange.respond(error: error)
+        case .later: break
         }
     }
 
@@ -326,7 +373,7 @@ final class RESTDoor: HTTPDoor {
         case (.some(.any), nil): return .ifPresent
         case (.some(let tags), nil): return .ifHashIn(tags.strong)
         case (nil, .some(.any)): return .ifAbsent
-        case (nil, .some(let tags)): return .ifHashNotIn(tags.strong)
+        case (nil, .some(let tags)): return .ifHashNotIn(tags.weak)
         }
     }
 
@@ -337,7 +384,7 @@ final class RESTDoor: HTTPDoor {
     private func preflight(_ exchange: Exchange) {
         var head = ResponseHead(status: 204)
         head.allowsAnyOrigin = true
-        let methods = exchange.rest.resource == .increment ? Self.incrementMethods : "GET, HEAD, PUT, DELETE, OPTIONS"
+        let methods = exchange.rest.resource == .increment ? Self.incrementMethods : Self.itemMethods
         head.extra = [
             ("allow", methods),
             ("access-control-allow-methods", "GET, HEAD, PUT, POST, DELETE, OPTIONS"),

@@ -5,7 +5,7 @@ extension RESTRequest {
     ///
     /// - Throws: ``MartletError/invalidArgument(field:reason:)`` when it is not a whole number of 1 to 2^42 ms, or when
     ///   both units stand.
-    func ttl(in head: borrowing RequestHead) throws(MartletError) -> TTL? {
+    func ttl(in head: RequestHead) throws(MartletError) -> TTL? {
         switch (ttlSeconds, ttlMilliseconds) {
         case (nil, nil): return nil
         case (.some, .some):
@@ -19,7 +19,7 @@ extension RESTRequest {
         }
     }
 
-    private func whole(_ range: ByteRange, in head: borrowing RequestHead, field: String) throws(MartletError) -> UInt64 {
+    private func whole(_ range: ByteRange, in head: RequestHead, field: String) throws(MartletError) -> UInt64 {
         let number = head.arena.withUnsafeBytes { $0.slice(range.range).decimal }
         guard let number else {
             throw .invalidArgument(field: field, reason: "must be a whole number greater than zero")
@@ -28,7 +28,7 @@ extension RESTRequest {
     }
 
     /// The amount of an increment: `by`, or 1.
-    func amount(in head: borrowing RequestHead) throws(MartletError) -> Int64 {
+    func amount(in head: RequestHead) throws(MartletError) -> Int64 {
         guard let by else { return 1 }
         let text = head.arena.withUnsafeBytes { String(decoding: $0.slice(by.range), as: UTF8.self) }
         guard let number = Int64(text), !text.hasPrefix("+") else {

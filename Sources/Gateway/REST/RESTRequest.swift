@@ -25,13 +25,14 @@ struct RESTRequest {
     var isControl = false
     /// The limit on key and value together, to be named in a 413.
     var itemBytesLimit: UInt64 = 0
-    /// Who may do what in which cache, once that is known.
+    /// Who calls, once that is known.
+    var caller: LaneCaller?
+    /// What they may do in which cache, once that is known.
     var opened: CacheGrant?
 
     init() {}
 
     mutating func reset() {
-        if resource == .none, !isControl, opened == nil { return }
         self = RESTRequest()
     }
 }
@@ -40,7 +41,7 @@ extension RESTRequest {
     /// Reads `/cache/{cache}[/increment][?query]` from `head.path`. Returns false for any other path.
     ///
     /// Unknown parameters are ignored, a known one that stands twice is a fault. Cost: one pass over the target.
-    mutating func parse(_ head: inout RequestHead) -> Bool {
+    mutating func parse(_ head: RequestHead) -> Bool {
         let path = head.path
         let prefix = 7  // "/cache/"
         guard path.count > prefix else { return false }
@@ -59,19 +60,19 @@ extension RESTRequest {
             resource = .increment
             nameEnd = slash
         }
-        if let name = Percent.decode(ByteRange(nameStart, nameEnd), in: &head) {
+        if let name = Percent.decode(ByteRange(nameStart, nameEnd), in: head) {
             cacheName = name
         } else {
             fault = .invalidArgument(field: "cache", reason: "is not properly percent-encoded")
         }
-        if let query { parseQuery(query, &head) }
+        if let query { parseQuery(query, head) }
         if key == nil, fault == nil {
             fault = .invalidArgument(field: "key", reason: "is missing: give either key or key_base64")
         }
         return true
     }
 
-    private mutating func parseQuery(_ query: ByteRange, _ head: inout RequestHead) {
+    private mutating func parseQuery(_ query: ByteRange, _ head: RequestHead) {
         var start = query.range.lowerBound
         let end = query.range.upperBound
         while start < end {
@@ -79,7 +80,7 @@ extension RESTRequest {
             let equals = head.arena[start..<stop].firstIndex(of: 0x3D) ?? stop
             let value = ByteRange(min(equals + 1, stop), stop)
             if let parameter = head.arena.withUnsafeBytes({ Parameter($0.slice(start..<equals)) }) {
-                take(parameter, value, &head)
+                take(parameter, value, head)
             }
             start = stop + 1
         }
@@ -102,16 +103,16 @@ extension RESTRequest {
         }
     }
 
-    private mutating func take(_ parameter: Parameter, _ value: ByteRange, _ head: inout RequestHead) {
+    private mutating func take(_ parameter: Parameter, _ value: ByteRange, _ head: RequestHead) {
         switch parameter {
         case .key:
-            takeKey(Percent.decode(value, in: &head), "key", "is not properly percent-encoded")
+            takeKey(Percent.decode(value, in: head), "key", "is not properly percent-encoded")
         case .keyBase64:
-            let text = Percent.decode(value, in: &head)
+            let text = Percent.decode(value, in: head)
             let bytes = text.flatMap { text in head.withArena { Base64.decode($0.slice(text.range), .either) } }
             takeKey(bytes.map { head.append($0) }, "key_base64", "is not base64")
         case .token:
-            guard token == nil, let decoded = Percent.decode(value, in: &head) else {
+            guard token == nil, let decoded = Percent.decode(value, in: head) else {
                 fail("token", "must stand once and be properly percent-encoded")
                 return
             }

@@ -27,9 +27,14 @@ class Http1Client:
             headers["Transfer-Encoding"] = "chunked"
         elif body is None and method in ("PUT", "POST"):
             headers["Content-Length"] = "0"
-        self._connection.request(method, target, body=body, headers=headers, encode_chunked=chunked)
-        answer = self._connection.getresponse()
-        content = answer.read()
+        try:
+            self._connection.request(method, target, body=body, headers=headers, encode_chunked=chunked)
+            answer = self._connection.getresponse()
+            content = answer.read()
+        except BaseException:
+            # The next request gets a new connection.
+            self._connection.close()
+            raise
         fields = {name.lower(): value for name, value in answer.getheaders()}
         return Response(answer.status, answer.reason, fields, content)
 

@@ -279,6 +279,16 @@ class RawHttp2:
         while not self.is_closed:
             self._receive(deadline)
 
+    def run_to_silence(self, *, within=0.1):
+        """Reads until the peer has closed, or has nothing more to say."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.is_closed:
+            assert time.monotonic() < deadline, f"no end of {self.summary()}"
+            try:
+                self._receive(time.monotonic() + within)
+            except AssertionError:
+                return
+
     def _receive(self, deadline):
         self.socket.settimeout(max(0.001, deadline - time.monotonic()))
         try:

@@ -40,6 +40,11 @@ def clean_environment(extra=None):
     return kept | (extra or {})
 
 
+def outer_form(key, endpoint="localhost"):
+    """An API key or a token as SDKs hand it around: base64 of what it is and where it is good."""
+    return base64.b64encode(json.dumps({"api_key": key, "endpoint": endpoint}).encode()).decode()
+
+
 def inner_form(credential):
     """What stands inside an outer API key; the credential itself when it is none."""
     try:
@@ -64,7 +69,15 @@ class Server:
     """One process. `data_directory` outlives it, so that another can be started on it."""
 
     def __init__(
-        self, data_directory, *, arguments=(), environment=None, is_development=True, binds=True, disk_size=None
+        self,
+        data_directory,
+        *,
+        arguments=(),
+        environment=None,
+        is_development=True,
+        binds=True,
+        disk_size=None,
+        errors_path=None,
     ):
         """`disk_size` puts the data directory on a file system of that size, which only this process sees."""
         self.data_directory = pathlib.Path(data_directory)
@@ -96,7 +109,7 @@ class Server:
         self.ready = None
         self.output_lines = []
         self.secrets = set()
-        self.errors_path = self.data_directory.parent / f"{self.data_directory.name}.stderr"
+        self.errors_path = errors_path or self.data_directory.parent / f"{self.data_directory.name}.stderr"
         self._errors_offset = 0
         self._admin = None
 
@@ -223,9 +236,8 @@ class Server:
     @property
     def seen_data_directory(self):
         """The data directory as the process itself sees it."""
-        if self.has_own_disk:
-            return pathlib.Path(f"/proc/{self.process.pid}/root{self.data_directory}")
-        return self.data_directory
+        directory = pathlib.Path(self.ready["data_directory"])
+        return pathlib.Path(f"/proc/{self.process.pid}/root{directory}") if self.has_own_disk else directory
 
     @property
     def root_key(self):

@@ -10,7 +10,7 @@ struct AdminBody {
     /// The door keeps bodies shorter than this.
     private static let byteCeiling = 1 << 20
     /// The largest whole number that every JSON reader holds exactly (RFC 8259 section 6).
-    static let largestWhole: UInt64 = 9_007_199_254_740_991
+    private static let largestWhole: Int64 = 9_007_199_254_740_991
 
     /// - Parameters:
     ///   - fields: The names of the fields that are known.
@@ -76,7 +76,7 @@ struct AdminBody {
     }
 
     private static func whole(_ value: JSONValue, _ name: String) throws(MartletError) -> Int64 {
-        guard let number = value.integer else {
+        guard case .number(let literal) = value, let number = WholeNumber.value(of: literal) else {
             throw .invalidArgument(field: name, reason: "must be a whole number")
         }
         return number
@@ -92,8 +92,10 @@ struct AdminBody {
             }
             if member.value == .null {
                 changes.updateValue(nil, forKey: name)
-            } else if let number = member.value.unsignedInteger, number <= Self.largestWhole {
-                changes.updateValue(number, forKey: name)
+            } else if case .number(let literal) = member.value, let number = WholeNumber.value(of: literal),
+                (0...Self.largestWhole).contains(number)
+            {
+                changes.updateValue(UInt64(number), forKey: name)
             } else {
                 throw .invalidArgument(
                     field: field, reason: "must be a whole number from 0 to \(Self.largestWhole), or null")

@@ -1,0 +1,117 @@
+import CacheService
+import Engine
+import Foundation
+import Synchronization
+import Tenancy
+
+/// An engine that answers what the embedded one would, but late, from a thread of its own and in shuffled order.
+///
+/// Commands are performed in the order in which they come, so that their results are those of the embedded engine; the
+/// answers are held back until as many wait as the test says, then handed out in an order drawn from a seed.
+final class LateTestEngine: LateEngine {
+    private struct State {
+        var generator: SeededGenerator
+        var caches: [CacheID: EngineCache] = [:]
+        var answers: [@Sendable () -> Void] = []
+    }
+
+    private let engine: EmbeddedEngine
+    private let state: Mutex<State>
+    private let queue = DispatchQueue(label: "late")
+    private let performed = DispatchSemaphore(value: 0)
+
+    init(_ engine: EmbeddedEngine, seed: UInt64) {
+        self.engine = engine
+        state = Mutex(State(generator: SeededGenerator(seed: seed)))
+    }
+
+    /// Commands whose answers are held back.
+    var waitingCount: Int { queue.sync { state.withLock { $0.answers.count } } }
+
+    func perform(
+        _ command: LateCommand, on cache: CacheID, now: Timestamp,
+        reply: @escaping @Sendable (Result<LateReply, MartletError>) -> Void
+    ) {
+        queue.async { [self] in
+            let items = state.withLock { state in
+                if let known = state.caches[cache] { return known }
+                let made = engine.openCache(cache, limits: EngineCacheLimits())
+                state.caches[cache] = made
+                return made
+            }
+            let result = Result { () throws(MartletError) in try Self.perform(command, on: items, now: now) }
+            state.withLock { $0.answers.append { reply(result) } }
+        }
+    }
+
+    func forget(_ cache: CacheID) {
+        state.withLock { $0.caches[cache] }?.flush()
+    }
+
+    /// Hands out all answers that wait, shuffled, from another thread. Returns how many.
+    @discardableResult
+    func answerAll() -> Int {
+        queue.sync {
+            let answers = state.withLock { state in
+                let answers = state.answers.shuffled(using: &state.generator)
+                state.answers = []
+                return answers
+            }
+            for answer in answers { answer() }
+            return answers.count
+        }
+    }
+
+    private static func perform(
+        _ command: LateCommand, on items: EngineCache, now: Timestamp
+    ) throws(MartletError) -> LateReply {
+        switch command {
+        case .get(let key):
+            var value: [UInt8] = []
+            let facts = key.withUnsafeBytes { key in readItem(key, of: items, now: now, into: &value) }
+            return .item(facts.map { LateItem(facts: $0, value: value) })
+        case .facts(let key):
+            return .facts(key.withUnsafeBytes { items.facts($0, now: now) })
+        case .set(let key, let value, let expiresAt, let condition):
+            let result = key.withUnsafeBytes { key in
+                value.withUnsafeBytes { value in
+                    Result { () throws(MartletError) in
+                        try items.set(key, value: value, expiresAt: expiresAt, condition: condition, now: now)
+                    }
+                }
+            }
+            return .isDone(try result.get())
+        case .delete(let key, let condition):
+            return .isDone(key.withUnsafeBytes { delete($0, of: items, condition, now: now) })
+        case .increment(let key, let amount, let expiresAt):
+            let result = key.withUnsafeBytes { key in
+                Result { () throws(MartletError) in
+                    try items.increment(key, by: amount, expiresAt: expiresAt, now: now)
+                }
+            }
+            return .number(try result.get())
+        }
+    }
+
+    private static func readItem(
+        _ key: UnsafeRawBufferPointer, of items: EngineCache, now: Timestamp, into value: inout [UInt8]
+    ) -> ItemFacts? {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 8)
+        defer { memory.deallocate() }
+        let facts = items.get(key, now: now) { UnsafeMutableRawBufferPointer(rebasing: memory[..<$0]) }
+        value = Array(memory.prefix(facts?.byteCount ?? 0))
+        return facts
+    }
+
+    private static func delete(
+        _ key: UnsafeRawBufferPointer, of items: EngineCache, _ condition: SetCondition, now: Timestamp
+    ) -> Bool {
+        switch condition {
+        case .ifPresent: return items.delete(key, now: now)
+        case .ifHashIn(let hashes): return items.delete(key, ifHashIn: hashes, now: now) == .removed
+        default:
+            _ = items.delete(key, now: now)
+            return true
+        }
+    }
+}
