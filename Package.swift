@@ -115,7 +115,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "CNGHTTP2",
+                "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy",
+                "CNGHTTP2",
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings

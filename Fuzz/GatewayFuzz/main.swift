@@ -27,8 +27,11 @@ package func fuzzGateway(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let fields = RequestHead()
     for line in input.split(separator: 0x0A) {
         let parts = line.split(separator: 0x3A, maxSplits: 1)
-        let value = parts.count > 1 ? UnsafeRawBufferPointer(rebasing: parts[1]) : UnsafeRawBufferPointer(start: nil, count: 0)
-        if let name = parts.first { fields.add(name: UnsafeRawBufferPointer(rebasing: name), value: value, limit: 4096) }
+        let value =
+            parts.count > 1 ? UnsafeRawBufferPointer(rebasing: parts[1]) : UnsafeRawBufferPointer(start: nil, count: 0)
+        if let name = parts.first {
+            fields.add(name: UnsafeRawBufferPointer(rebasing: name), value: value, limit: 4096)
+        }
     }
     precondition(fields.arena.count <= 4096)
     for field in RequestHead.Known.allCases {

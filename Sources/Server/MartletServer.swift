@@ -36,7 +36,8 @@ package enum MartletServer {
                     // Last, so that it is shut down first: requests end before what serves them does.
                     .init(
                         service: ListenerService(
-                            listeners: listeners, rooms: rooms, grace: .seconds(Int64(configuration.shutdownGraceSeconds)),
+                            listeners: listeners, rooms: rooms,
+                            grace: .seconds(Int64(configuration.shutdownGraceSeconds)),
                             logger: logger)),
                 ],
                 logger: logger))
@@ -63,7 +64,8 @@ package enum MartletServer {
                 try listeners.reloadCertificate()
                 logger.info("certificate reloaded")
             } catch {
-                logger.error("the certificate could not be reloaded; the old one stays", metadata: ["error": "\(error)"])
+                logger.error(
+                    "the certificate could not be reloaded; the old one stays", metadata: ["error": "\(error)"])
             }
         }
     }

@@ -44,7 +44,9 @@ private func tag(_ hash: ValueHash) -> String {
 
     @Test func foreignTagsMatchNothing() throws {
         let upperCase = tag(first).uppercased()
-        for text in ["\"\"", "\"abc\"", "\"a,b\"", "\"*\"", upperCase, "\"\(String(repeating: "g", count: 32))\"", "\"\u{FC}\""] {
+        for text in [
+            "\"\"", "\"abc\"", "\"a,b\"", "\"*\"", upperCase, "\"\(String(repeating: "g", count: 32))\"", "\"\u{FC}\"",
+        ] {
             let list = try tags(text)
             #expect(list == .list([]))
             #expect(!list.matchesStrongly(first))
@@ -53,7 +55,8 @@ private func tag(_ hash: ValueHash) -> String {
     }
 
     @Test(arguments: [
-        "", " ", "abc", "\"", "\"abc", "abc\"", "**", "*,*", "* \"a\"", "\"a\" \"b\"", "\"a\",", ",\"a\"", "\"a\",,\"b\"",
+        "", " ", "abc", "\"", "\"abc", "abc\"", "**", "*,*", "* \"a\"", "\"a\" \"b\"", "\"a\",", ",\"a\"",
+        "\"a\",,\"b\"",
         "w/\"a\"", "W/", "W/abc", "W \"a\"", "'a'", "\"a\"x",
     ])
     func whatIsNoListIsRefused(text: String) {

@@ -36,14 +36,16 @@ import Testing
     @Test func aStreamOfManyMegabytesKeepsItsBytes() throws {
         var generator = SeededGenerator(seed: 3)
         let body = generator.bytes(8 << 20)
-        connection.send(Array("POST /test/echo HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
+        connection.send(
+            Array("POST /test/echo HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
         #expect(connection.replies().first?.body == body)
     }
 
     @Test func aStreamToAPeerThatTakesNothingIsBounded() throws {
         connection.stopReading()
         let body = [UInt8](repeating: 65, count: 8 << 20)
-        connection.send(Array("POST /test/echo HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
+        connection.send(
+            Array("POST /test/echo HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
         #expect(connection.socket.highestPendingBytes <= 1 << 20)
         #expect(connection.unread.count >= 7 << 20)
         var bytes: [UInt8] = []
@@ -76,7 +78,8 @@ import Testing
 
     @Test func aHeldBodyIsReadNoFurtherUntilTheDoorLetsItIn() throws {
         let body = [UInt8](repeating: 7, count: 500_000)
-        connection.send(Array("POST /test/held HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
+        connection.send(
+            Array("POST /test/held HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body)
         #expect(door.received.isEmpty)
         #expect(connection.unread.count >= 300_000)
         door.waiting.first?.live?.beginResponse(ResponseHead(status: 200))

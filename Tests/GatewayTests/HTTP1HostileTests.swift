@@ -54,7 +54,8 @@ import Testing
 
     @Test(arguments: [
         "x\r\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "+3\r\nabc\r\n0\r\n\r\n",
-        "3\r\nabcd\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "\r\n3\r\nabc\r\n0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "\r\n3\r\nabc\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
         "3\r\nabcX\r\n0\r\n\r\n", "3 \u{1}\r\nabc\r\n0\r\n\r\n",
     ])
     func aChunkThatIsNoneIsRefusedAndNothingIsStored(chunks: String) throws {
@@ -92,7 +93,8 @@ import Testing
         let fixture = try GatewayFixture()
         var generator = SeededGenerator(seed: UInt64(seed))
         let bytes = Array(
-            (HTTP1Text.request("PUT", "/cache/shop?key=a&ttl_seconds=60", ["Authorization: \(fixture.rootKey)"], body: "value")
+            (HTTP1Text.request(
+                "PUT", "/cache/shop?key=a&ttl_seconds=60", ["Authorization: \(fixture.rootKey)"], body: "value")
                 + "PUT /cache/shop?key=b&ttl_seconds=60 HTTP/1.1\r\nHost: h\r\nAuthorization: \(fixture.rootKey)\r\n"
                 + "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
                 + HTTP1Text.request("GET", "/cache/shop?key=b", ["If-None-Match: *"])).utf8)
@@ -103,7 +105,9 @@ import Testing
                 switch Int.random(in: 0..<3, using: &generator) {
                 case 0: mutated[index] = UInt8.random(in: 0...255, using: &generator)
                 case 1: mutated.insert(contentsOf: "\r\n: \0,".utf8.shuffled(using: &generator).prefix(3), at: index)
-                default: mutated.removeSubrange(index..<min(mutated.count, index + Int.random(in: 1...20, using: &generator)))
+                default:
+                    mutated.removeSubrange(
+                        index..<min(mutated.count, index + Int.random(in: 1...20, using: &generator)))
                 }
             }
             let connection = try TestConnection(fixture)
@@ -141,7 +145,6 @@ import Testing
         #expect(!connection.isOpen)
     }
 
-
     @Test func anIdleConnectionIsClosed() throws {
         let (fixture, connection) = try swept()
         connection.request("GET", "/healthz")
@@ -176,7 +179,8 @@ import Testing
     @Test func aPeerThatTakesNothingIsGivenUp() throws {
         let (fixture, connection) = try swept()
         let value = String(repeating: "v", count: 1_000_000)
-        connection.request("PUT", "/cache/shop?key=a&ttl_seconds=3600", ["Authorization: \(fixture.rootKey)"], body: value)
+        connection.request(
+            "PUT", "/cache/shop?key=a&ttl_seconds=3600", ["Authorization: \(fixture.rootKey)"], body: value)
         connection.stopReading()
         connection.request("GET", "/cache/shop?key=a", ["Authorization: \(fixture.rootKey)"])
         fixture.advance(milliseconds: 20_000)
@@ -203,7 +207,8 @@ import Testing
     func aPeerThatTakesItsBytesSlowlyButSteadilyGetsAllOfThem(connectionField: String) throws {
         let (fixture, connection) = try swept()
         let value = String(repeating: "v", count: 4_900_000)
-        connection.request("PUT", "/cache/shop?key=a&ttl_seconds=3600", ["Authorization: \(fixture.rootKey)"], body: value)
+        connection.request(
+            "PUT", "/cache/shop?key=a&ttl_seconds=3600", ["Authorization: \(fixture.rootKey)"], body: value)
         #expect(connection.replies().map(\.status) == [204])
         connection.stopReading()
         connection.request(

@@ -35,7 +35,8 @@ import Testing
     @Test func aCutAtEveryByteGivesTheSameAnswers() throws {
         let fixture = try GatewayFixture()
         let bytes = Array(
-            (HTTP1Text.request("PUT", "/cache/shop?key=a&ttl_seconds=60", ["Authorization: \(fixture.rootKey)"], body: "value")
+            (HTTP1Text.request(
+                "PUT", "/cache/shop?key=a&ttl_seconds=60", ["Authorization: \(fixture.rootKey)"], body: "value")
                 + HTTP1Text.request("GET", "/cache/shop?key=a", ["Authorization: \(fixture.rootKey)"])
                 + "PUT /cache/shop?key=b&ttl_seconds=60 HTTP/1.1\r\nHost: h\r\nAuthorization: \(fixture.rootKey)\r\n"
                 + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
@@ -220,7 +221,8 @@ import Testing
         let token = try fixture.makeToken(isRevoked: true)
         let connection = try TestConnection(fixture)
         connection.send(
-            "PUT /cache/shop?key=a&ttl_seconds=60 HTTP/1.1\r\nHost: h\r\nAuthorization: \(token)\r\nContent-Length: 6\r\n\r\nabc")
+            "PUT /cache/shop?key=a&ttl_seconds=60 HTTP/1.1\r\nHost: h\r\nAuthorization: \(token)\r\nContent-Length: 6\r\n\r\nabc"
+        )
         fixture.takeLate()
         connection.send("def")
         connection.request("GET", "/healthz")

@@ -132,7 +132,8 @@ import Testing
         let pair = try pair()
         // A body of one byte and trailers, as raw frames behind what the client has sent.
         let raw = try TestConnection(pair.fixture)
-        let head = RawFrame.field(":method", "POST") + RawFrame.field(":scheme", "http")
+        let head =
+            RawFrame.field(":method", "POST") + RawFrame.field(":scheme", "http")
             + RawFrame.field(":authority", "cache.test") + RawFrame.field(":path", "/test/echo")
         raw.send(
             RawFrame.preface + RawFrame.frame(type: RawFrame.headers, flags: RawFrame.endHeaders, stream: 1, head)

@@ -88,7 +88,9 @@ import Testing
         limits.backlogBytesPerConnection = 1 << 20
         let client = HTTP2Client(streamWindow: 1 << 30, connectionWindow: 1 << 30)
         let pair = try HTTP2Pair(GatewayFixture(limits: limits), client: client)
-        #expect(pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 500_000)).status == 204)
+        #expect(
+            pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 500_000)).status
+                == 204)
         pair.connection.stopReading()
         for _ in 0..<100 {
             pair.start("GET", "/cache/shop?key=a")
@@ -122,7 +124,8 @@ import Testing
     @Test func paddingIsGivenBackToTheWindow() throws {
         let fixture = try GatewayFixture()
         let connection = try TestConnection(fixture)
-        let head = RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
+        let head =
+            RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
             + RawFrame.field(":authority", "cache.test") + RawFrame.field(":path", "/cache/shop?key=a&ttl_seconds=60")
             + RawFrame.field("authorization", fixture.rootKey)
         connection.send(
@@ -213,11 +216,14 @@ import Testing
         let fixture = try GatewayFixture()
         try fixture.makeCache("tiny", [.maxItemBytes: 1000])
         let pair = try HTTP2Pair(fixture)
-        #expect(pair.perform("PUT", "/cache/tiny?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 999)).status == 204)
+        #expect(
+            pair.perform("PUT", "/cache/tiny?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 999)).status
+                == 204)
         let refused = pair.perform("PUT", "/cache/tiny?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 1000))
         #expect(refused.status == 413)
         for _ in 0..<100 {
-            let response = pair.perform("PUT", "/cache/tiny?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 60_000))
+            let response = pair.perform(
+                "PUT", "/cache/tiny?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 60_000))
             #expect(response.status == 413)
         }
         #expect(pair.perform("GET", "/cache/tiny?key=a").body.count == 999)
@@ -228,7 +234,9 @@ import Testing
         let fixture = try GatewayFixture()
         let pair = try HTTP2Pair(fixture)
         let open = (0..<5).map { key in
-            pair.start("PUT", "/cache/shop?key=k\(key)&ttl_seconds=60", body: [UInt8](repeating: 1, count: 100_000), isComplete: false)
+            pair.start(
+                "PUT", "/cache/shop?key=k\(key)&ttl_seconds=60", body: [UInt8](repeating: 1, count: 100_000),
+                isComplete: false)
         }
         pair.exchange()
         #expect(fixture.bodyBytesInFlight >= 5 * 100_000)

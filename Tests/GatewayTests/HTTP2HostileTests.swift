@@ -72,8 +72,11 @@ import Testing
                 switch Int.random(in: 0..<4, using: &generator) {
                 case 0: mutated[index] = UInt8.random(in: 0...255, using: &generator)
                 case 1: mutated[index] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
-                case 2: mutated.insert(contentsOf: generator.bytes(Int.random(in: 1...20, using: &generator)), at: index)
-                default: mutated.removeSubrange(index..<min(mutated.count, index + Int.random(in: 1...20, using: &generator)))
+                case 2:
+                    mutated.insert(contentsOf: generator.bytes(Int.random(in: 1...20, using: &generator)), at: index)
+                default:
+                    mutated.removeSubrange(
+                        index..<min(mutated.count, index + Int.random(in: 1...20, using: &generator)))
                 }
                 if mutated.count <= 24 { break }
             }
@@ -119,7 +122,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n........................", "PRI / HTTP/1.1\r\n\r\n        ",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n........................",
+        "PRI / HTTP/1.1\r\n\r\n        ",
     ])
     func aFalsePrefaceEndsTheConnection(text: String) throws {
         let connection = try TestConnection(GatewayFixture())
@@ -138,7 +142,8 @@ import Testing
             let block = RawFrame.field(":method", "GET") + RawFrame.field(":scheme", "http") + RawFrame.field("x", "y")
             connection.send(
                 RawFrame.frame(
-                    type: RawFrame.headers, flags: RawFrame.endHeaders | RawFrame.endStream, stream: UInt32(index * 2 + 1),
+                    type: RawFrame.headers, flags: RawFrame.endHeaders | RawFrame.endStream,
+                    stream: UInt32(index * 2 + 1),
                     block))
         }
         #expect(connection.isOpen)
@@ -153,7 +158,8 @@ import Testing
         let fixture = try GatewayFixture(limits: limits, others: [("/test/", door)])
         let pair = try HTTP2Pair(fixture)
         let streams = (0..<20).map { _ in
-            pair.client.request("POST", "/test/silent", [("x", String(repeating: "x", count: 900))], body: [1], isComplete: false)
+            pair.client.request(
+                "POST", "/test/silent", [("x", String(repeating: "x", count: 900))], body: [1], isComplete: false)
         }
         pair.exchange()
         let refused = streams.filter { pair.response($0).closeCode == 7 }
@@ -197,7 +203,8 @@ import Testing
     @Test func aFloodOfResetStreamsEndsTheConnection() throws {
         let connection = try flood { index in
             RawFrame.frame(
-                type: RawFrame.headers, flags: RawFrame.endHeaders, stream: UInt32(index * 2 + 1), RawFrame.get("/cache/shop"))
+                type: RawFrame.headers, flags: RawFrame.endHeaders, stream: UInt32(index * 2 + 1),
+                RawFrame.get("/cache/shop"))
                 + RawFrame.frame(type: RawFrame.reset, stream: UInt32(index * 2 + 1), [0, 0, 0, 8])
         }
         #expect(!connection.isOpen)
@@ -224,7 +231,8 @@ import Testing
     @Test func aFloodOfEmptyDataEndsTheConnection() throws {
         let fixture = try GatewayFixture()
         let connection = try TestConnection(fixture)
-        let head = RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
+        let head =
+            RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
             + RawFrame.field(":authority", "cache.test") + RawFrame.field(":path", "/cache/shop?key=a&ttl_seconds=60")
             + RawFrame.field("authorization", fixture.rootKey)
         connection.send(
@@ -238,7 +246,8 @@ import Testing
     @Test func aFloodOfDataThatIsOnlyPaddingEndsTheConnection() throws {
         let fixture = try GatewayFixture()
         let connection = try TestConnection(fixture)
-        let head = RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
+        let head =
+            RawFrame.field(":method", "PUT") + RawFrame.field(":scheme", "http")
             + RawFrame.field(":authority", "cache.test") + RawFrame.field(":path", "/cache/shop?key=a&ttl_seconds=60")
             + RawFrame.field("authorization", fixture.rootKey)
         connection.send(
@@ -254,7 +263,8 @@ import Testing
         // (CVE-2025-8671).
         let connection = try flood { index in
             RawFrame.frame(
-                type: RawFrame.headers, flags: RawFrame.endHeaders, stream: UInt32(index * 2 + 1), RawFrame.get("/cache/shop"))
+                type: RawFrame.headers, flags: RawFrame.endHeaders, stream: UInt32(index * 2 + 1),
+                RawFrame.get("/cache/shop"))
                 + RawFrame.frame(type: RawFrame.windowUpdate, stream: UInt32(index * 2 + 1), [0, 0, 0, 0])
         }
         #expect(!connection.isOpen)

@@ -121,7 +121,9 @@ import Testing
         let fixture = try GatewayFixture()
         let pair = try HTTP2Pair(fixture)
         let other = try HTTP2Pair(fixture)
-        #expect(pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 30_000)).status == 204)
+        #expect(
+            pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 30_000)).status
+                == 204)
         pair.connection.socket.failsNextFlush = true
         for _ in 0..<10 { pair.start("GET", "/cache/shop?key=a") }
         pair.exchange()
@@ -207,7 +209,9 @@ import Testing
         fixture.lane.startSweeping()
         let client = HTTP2Client(streamWindow: 1000, connectionWindow: 1 << 20, readsEverything: false)
         let pair = try HTTP2Pair(fixture, client: client)
-        #expect(pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 5000)).status == 204)
+        #expect(
+            pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=60", body: [UInt8](repeating: 1, count: 5000)).status
+                == 204)
         let stream = pair.start("GET", "/cache/shop?key=a")
         pair.exchange()
         fixture.advance(milliseconds: 29_000)
@@ -239,7 +243,9 @@ import Testing
         let fixture = try GatewayFixture()
         fixture.lane.startSweeping()
         let pair = try HTTP2Pair(fixture, client: HTTP2Client(streamWindow: 1 << 24, connectionWindow: 1 << 24))
-        #expect(pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=3600", body: [UInt8](repeating: 1, count: 500_000)).status == 204)
+        #expect(
+            pair.perform("PUT", "/cache/shop?key=a&ttl_seconds=3600", body: [UInt8](repeating: 1, count: 500_000))
+                .status == 204)
         pair.connection.stopReading()
         pair.start("GET", "/cache/shop?key=a")
         pair.exchange()

@@ -170,7 +170,8 @@ import Testing
     /// (RFC 9113 section 8.1).
     @Test(arguments: [
         ("DELETE", "/cache/shop?key=a", 204), ("HEAD", "/cache/shop?key=a", 200), ("GET", "/cache/shop?key=a", 200),
-        ("OPTIONS", "/cache/shop?key=a", 204), ("GET", "/nothing", 404), ("PUT", "/cache/none?key=a&ttl_seconds=1", 404),
+        ("OPTIONS", "/cache/shop?key=a", 204), ("GET", "/nothing", 404),
+        ("PUT", "/cache/none?key=a&ttl_seconds=1", 404),
     ])
     func anEarlyAnswerArrivesBeforeTheStop(method: String, target: String, status: Int) throws {
         let pair = try HTTP2Pair(GatewayFixture())
@@ -192,7 +193,9 @@ import Testing
 
     @Test func manyStreamsAtOnceAreAllAnswered() throws {
         let pair = try HTTP2Pair(GatewayFixture())
-        let writes = (0..<500).map { pair.start("PUT", "/cache/shop?key=k\($0)&ttl_seconds=60", body: Array("v\($0)".utf8)) }
+        let writes = (0..<500).map {
+            pair.start("PUT", "/cache/shop?key=k\($0)&ttl_seconds=60", body: Array("v\($0)".utf8))
+        }
         // The server's limit on streams is known to the client from its settings; libnghttp2 starts with 100.
         pair.exchange()
         #expect(writes.allSatisfy { pair.response($0).status == 204 })

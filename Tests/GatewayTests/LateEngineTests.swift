@@ -40,14 +40,23 @@ import Testing
         switch Int.random(in: 0..<10, using: &generator) {
         case 0, 1: return ("GET", item, [], nil)
         case 2: return ("HEAD", item, [], nil)
-        case 3, 4: return ("PUT", item + "&ttl_seconds=60", [], Array("v\(Int.random(in: 0..<3, using: &generator))".utf8))
+        case 3, 4:
+            return ("PUT", item + "&ttl_seconds=60", [], Array("v\(Int.random(in: 0..<3, using: &generator))".utf8))
         case 5: return ("PUT", item + "&ttl_seconds=60", [("if-none-match", "*")], [1])
         case 6: return ("PUT", item + "&ttl_seconds=60", [("if-match", tag)], [2])
         case 7: return ("DELETE", item, Bool.random(using: &generator) ? [("if-match", tag)] : [], nil)
-        case 8: return ("POST", "/cache/shop/increment?key=\(number)&ttl_seconds=60&by=\(Int.random(in: -5...5, using: &generator))", [], nil)
+        case 8:
+            return (
+                "POST",
+                "/cache/shop/increment?key=\(number)&ttl_seconds=60&by=\(Int.random(in: -5...5, using: &generator))",
+                [], nil
+            )
         default:
             let faults = ["/cache/shop", "/cache/shop?key=a&ttl_ms=0", "/cache/none?key=a", "/cache/shop?key=%"]
-            return (["GET", "PUT"].randomElement(using: &generator) ?? "GET", faults.randomElement(using: &generator) ?? "", [], nil)
+            return (
+                ["GET", "PUT"].randomElement(using: &generator) ?? "GET", faults.randomElement(using: &generator) ?? "",
+                [], nil
+            )
         }
     }
 
@@ -103,10 +112,11 @@ import Testing
         #expect(late.fixture.bodyBytesInFlight == 0)
     }
 
-
     @Test func aResetDuringALateAnswerLeavesNothingBehind() throws {
         let late = try Late(seed: 1)
-        let streams = (0..<20).map { late.pair.start("PUT", "/cache/shop?key=k\($0)&ttl_seconds=60", body: [UInt8](repeating: 1, count: 5000)) }
+        let streams = (0..<20).map {
+            late.pair.start("PUT", "/cache/shop?key=k\($0)&ttl_seconds=60", body: [UInt8](repeating: 1, count: 5000))
+        }
         late.pair.exchange()
         #expect(late.engine.waitingCount == 20)
         for stream in streams { late.pair.client.reset(stream) }

@@ -124,10 +124,11 @@ private struct Parsed {
         #expect(Parsed("/cache/%?key=a").field == "cache")
     }
 
-    @Test(arguments: [
-        ("YQ==", [0x61]), ("YQ", [0x61]), ("-_8=", [0xFB, 0xFF]), ("-_8", [0xFB, 0xFF]), ("+/8=", [0xFB, 0xFF]),
-        ("%2B%2F8%3D", [0xFB, 0xFF]), ("YWJj", [0x61, 0x62, 0x63]), ("YWI=", [0x61, 0x62]),
-    ] as [(String, [UInt8])])
+    @Test(
+        arguments: [
+            ("YQ==", [0x61]), ("YQ", [0x61]), ("-_8=", [0xFB, 0xFF]), ("-_8", [0xFB, 0xFF]), ("+/8=", [0xFB, 0xFF]),
+            ("%2B%2F8%3D", [0xFB, 0xFF]), ("YWJj", [0x61, 0x62, 0x63]), ("YWI=", [0x61, 0x62]),
+        ] as [(String, [UInt8])])
     func aKeyMayBeBase64InEitherAlphabet(encoded: String, key: [UInt8]) {
         let parsed = Parsed("/cache/shop?key_base64=\(encoded)")
         #expect(parsed.bytes(parsed.request.key) == key)
@@ -193,13 +194,19 @@ private struct Parsed {
 
     @Test func mutatedTargetsNeverTrap() {
         var generator = SeededGenerator(seed: 17)
-        let seed = Array("/cache/shop%20a/increment?key=a%41&key_base64=YQ==&token=%ff&ttl_seconds=60&ttl_ms=1&by=-5".utf8)
+        let seed = Array(
+            "/cache/shop%20a/increment?key=a%41&key_base64=YQ==&token=%ff&ttl_seconds=60&ttl_ms=1&by=-5".utf8)
         for _ in 0..<20_000 {
             var bytes = seed
             for _ in 0..<Int.random(in: 1...6, using: &generator) {
                 switch Int.random(in: 0..<3, using: &generator) {
-                case 0: bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
-                case 1: bytes.insert(seed.randomElement(using: &generator) ?? 0, at: Int.random(in: 0...bytes.count, using: &generator))
+                case 0:
+                    bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(
+                        in: 0...255, using: &generator)
+                case 1:
+                    bytes.insert(
+                        seed.randomElement(using: &generator) ?? 0,
+                        at: Int.random(in: 0...bytes.count, using: &generator))
                 default: bytes.remove(at: Int.random(in: 0..<bytes.count, using: &generator))
                 }
             }
@@ -214,7 +221,8 @@ private struct Parsed {
 
 @Suite struct RESTRequestTTLTests {
     @Test(arguments: [
-        ("ttl_seconds=1", UInt64(1000)), ("ttl_seconds=060", 60_000), ("ttl_ms=1", 1), ("ttl_ms=4398046511104", 1 << 42),
+        ("ttl_seconds=1", UInt64(1000)), ("ttl_seconds=060", 60_000), ("ttl_ms=1", 1),
+        ("ttl_ms=4398046511104", 1 << 42),
         ("ttl_seconds=4398046511", 4_398_046_511_000),
     ])
     func aTTLIsAWholeNumberOfItsUnit(query: String, milliseconds: UInt64) throws {
@@ -230,7 +238,8 @@ private struct Parsed {
         ("ttl_seconds", "ttl_seconds"), ("ttl_seconds=1.5", "ttl_seconds"), ("ttl_seconds=1e3", "ttl_seconds"),
         ("ttl_seconds=+1", "ttl_seconds"), ("ttl_seconds= 1", "ttl_seconds"), ("ttl_seconds=NaN", "ttl_seconds"),
         ("ttl_seconds=4398046512", "ttl_seconds"), ("ttl_seconds=9999999999999999999", "ttl_seconds"),
-        ("ttl_seconds=99999999999999999999999", "ttl_seconds"), ("ttl_ms=0", "ttl_ms"), ("ttl_ms=4398046511105", "ttl_ms"),
+        ("ttl_seconds=99999999999999999999999", "ttl_seconds"), ("ttl_ms=0", "ttl_ms"),
+        ("ttl_ms=4398046511105", "ttl_ms"),
         ("ttl_ms=18446744073709551616", "ttl_ms"), ("ttl_seconds=1&ttl_ms=1", "ttl_ms"),
     ])
     func everythingElseIsRefusedWithItsField(query: String, field: String) {

@@ -58,7 +58,8 @@ import Testing
         #expect(
             text(.tooLarge(limit: .maxItemBytes, value: 10))
                 == "{\"code\":\"\(MartletError.tooLarge(limit: .maxItemBytes, value: 10).row.code)\",\"message\":"
-                + "\"the item size (key and value) is over the limit of 10 bytes\",\"limit\":\"max_item_bytes\",\"value\":10}\n")
+                + "\"the item size (key and value) is over the limit of 10 bytes\",\"limit\":\"max_item_bytes\",\"value\":10}\n"
+        )
         #expect(text(.busy(retryAfterMilliseconds: 7)).contains(",\"retry_after_ms\":7}"))
         #expect(text(.invalidArgument(field: "key", reason: "is missing")).hasSuffix(",\"field\":\"key\"}\n"))
     }

@@ -59,7 +59,9 @@ extension RequestHead {
 
     @Test func namesOfTheSameLengthAsAKnownFieldAreNotTakenForIt() {
         let head = RequestHead()
-        for name in ["hose", "accepT", "if-matcH", "content-typo", "authorizatiom", "content-lengtl", "accept-encodinh"] {
+        for name in [
+            "hose", "accepT", "if-matcH", "content-typo", "authorizatiom", "content-lengtl", "accept-encodinh",
+        ] {
             head.add(name, "x")
         }
         for field in RequestHead.Known.allCases { #expect(!head.has(field)) }
@@ -201,7 +203,8 @@ extension RequestHead {
 @Suite struct ByteTests {
     @Test(arguments: [
         ("0", UInt64?.some(0)), ("7", 7), ("007", 7), ("9999999999999999999", 9_999_999_999_999_999_999), ("", nil),
-        ("10000000000000000000", nil), ("-1", nil), ("+1", nil), ("1 ", nil), ("0x1", nil), ("1.0", nil), ("\u{664}", nil),
+        ("10000000000000000000", nil), ("-1", nil), ("+1", nil), ("1 ", nil), ("0x1", nil), ("1.0", nil),
+        ("\u{664}", nil),
     ])
     func decimalIsDigitsOnly(text: String, number: UInt64?) {
         Array(text.utf8).withUnsafeBytes { #expect($0.decimal == number) }

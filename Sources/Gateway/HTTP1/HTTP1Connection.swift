@@ -104,6 +104,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if context.channel.isWritable {
             lane.beginTick()
             lastActivity = lane.now
+            if let exchange, isHeadWritten { responseBodyReady(exchange) }
             drainQueue()
             flush()
         }
@@ -111,7 +112,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard !isClosed, lingersSince == nil, let error = error as? HTTPParserError, exchange?.isResponded != true else {
+        guard !isClosed, lingersSince == nil, let error = error as? HTTPParserError, exchange?.isResponded != true
+        else {
             close()
             return
         }
@@ -353,9 +355,11 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     }
 
     private func finishIfComplete(_ exchange: Exchange) {
-        guard exchange === self.exchange, exchange.isResponseEnded, isHeadWritten else { return }
+        guard exchange === self.exchange, exchange.isResponseEnded, isHeadWritten,
+            exchange.responseBody.readableBytes == 0
+        else { return }
         guard exchange.isRequestEnded || (closesAfterResponse && exchange.isExpectingLongBody) else { return }
-        finishExchange(exchange, closing: closesAfterResponse)
+        finishExchange(exchange, closing: closesAfterResponse || isDraining)
     }
 
     private func finishExchange(_ exchange: Exchange, closing: Bool) {
@@ -456,24 +460,20 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         write("\r\n\r\n")
     }
 
+    /// Writes what there is of the body, as long as the socket takes it. The rest waits in the exchange.
     private func writeBody(_ exchange: Exchange) {
-        let count = exchange.responseBody.readableBytes
-        if count > 0 {
+        while exchange.responseBody.readableBytes > 0, let context {
+            guard context.channel.isWritable else { return }
             takeScratch()
+            let count = min(exchange.responseBody.readableBytes, HTTP2Connection.flushBytes)
             if isChunked {
                 output.writeString(String(count, radix: 16))
                 write("\r\n")
             }
-            if count > 16_384, !isChunked {
-                // A large value goes out as it lies.
-                flushOutput(keepOpen: true)
-                context?.write(wrapOutboundOut(exchange.responseBody), promise: nil)
-                exchange.responseBody = ByteBuffer()
-            } else {
-                output.writeBuffer(&exchange.responseBody)
-                exchange.responseBody.clear()
-                if isChunked { write("\r\n") }
-            }
+            if var slice = exchange.responseBody.readSlice(length: count) { output.writeBuffer(&slice) }
+            if isChunked { write("\r\n") }
+            exchange.progressedAt = lane.now
+            if output.readableBytes >= HTTP2Connection.flushBytes { flush() }
         }
         if exchange.isResponseEnded, isChunked {
             takeScratch()
@@ -498,14 +498,6 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     private func flushUnlessReading() {
         if !isInRead { flush() }
-    }
-
-    private func flushOutput(keepOpen: Bool) {
-        guard hasScratch, let context else { return }
-        if output.readableBytes > 0 { context.write(wrapOutboundOut(output), promise: nil) }
-        // The pipeline holds the bytes now: what follows needs memory of its own.
-        output = ByteBuffer()
-        if !keepOpen { hasScratch = false }
     }
 
     private func flush() {
@@ -559,6 +551,10 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
                 let isStuck = context.map { !$0.channel.isWritable } ?? false
                 let isUnended = exchange.isResponseEnded && !exchange.isRequestEnded
                 if isStuck || isUnended, still > limits.stallMilliseconds { closeAbruptly() }
+                return
+            }
+            if exchange.isResponded {
+                closeAbruptly()
                 return
             }
             closesAfterResponse = true

@@ -121,6 +121,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
+            fullSince = nil
             lane.beginTick()
             pump(context)
         }
@@ -137,7 +138,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
             // A peer that has stopped sending may still read what it asked for, unless it was still asking.
             isInputClosed = true
             if exchanges.isEmpty || headBeganAt != nil || exchanges.contains(where: { !$0.isRequestEnded }) {
-                closeNow()
+                close(context)
             } else {
                 drain()
             }

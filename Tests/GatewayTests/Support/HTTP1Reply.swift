@@ -8,7 +8,9 @@ struct HTTP1Reply: Equatable {
 
     /// All that two runs of one request must have in common.
     var essence: String {
-        let fields = fields.filter { $0.key != "x-request-id" }.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
+        let fields = fields.filter { $0.key != "x-request-id" }.sorted { $0.key < $1.key }.map {
+            "\($0.key): \($0.value)"
+        }
         return "\(status) \(fields) \(body.count) \(text.prefix(2000))"
     }
 
@@ -65,7 +67,9 @@ struct HTTP1Reply: Equatable {
     private static func end(of mark: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {
         var index = start
         while index + mark.count <= bytes.count {
-            if bytes[index] == mark[0], bytes[index..<index + mark.count].elementsEqual(mark) { return index + mark.count }
+            if bytes[index] == mark[0], bytes[index..<index + mark.count].elementsEqual(mark) {
+                return index + mark.count
+            }
             index += 1
         }
         return nil
@@ -76,7 +80,9 @@ struct HTTP1Reply: Equatable {
         var body: [UInt8] = []
         var position = start
         while let line = end(of: [13, 10], in: bytes, from: position) {
-            guard let count = Int(String(decoding: bytes[position..<line - 2], as: UTF8.self), radix: 16) else { return nil }
+            guard let count = Int(String(decoding: bytes[position..<line - 2], as: UTF8.self), radix: 16) else {
+                return nil
+            }
             if count == 0 {
                 var trailer = line
                 while let next = end(of: [13, 10], in: bytes, from: trailer) {

@@ -56,7 +56,8 @@ final class HTTP2Client {
         nghttp2_option_new(&options)
         nghttp2_option_set_no_auto_window_update(options, 1)
         nghttp2_option_set_max_outbound_ack(options, 1_000_000)
-        nghttp2_session_callbacks_set_on_header_callback(callbacks) { _, frame, name, nameLength, value, valueLength, _, me in
+        nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+            _, frame, name, nameLength, value, valueLength, _, me in
             let name = String(decoding: UnsafeRawBufferPointer(start: name, count: nameLength), as: UTF8.self)
             let value = String(decoding: UnsafeRawBufferPointer(start: value, count: valueLength), as: UTF8.self)
             client(me).header(frame.unsafelyUnwrapped.pointee.hd.stream_id, name, value)

@@ -66,6 +66,12 @@ final class SocketStandIn: ChannelOutboundHandler {
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard mode == .all else {
+            // An embedded channel would close altogether; a socket goes on reading.
+            isOutputClosed = true
+            promise?.succeed()
+            return
+        }
         if mode == .all, !isClosed {
             isClosed = true
             lostBytes += pendingBytes
