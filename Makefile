@@ -75,12 +75,15 @@ fuzz: setup
 	shopt -s nullglob; \
 	for directory in Fuzz/*/; do \
 	    target=$$(basename "$$directory"); \
-	    MARTLET_DEV=1 swift build --scratch-path .build-fuzz --sanitize fuzzer --sanitize address --product "$$target"; \
+	    MARTLET_DEV=1 swift build --scratch-path .build-fuzz --sanitize fuzzer --sanitize address \
+	        -Xswiftc -sanitize=fuzzer,address --product "$$target"; \
+	    corpus=(".build-fuzz/corpus/$$target"); \
+	    if [ -d "$${directory}Corpus" ]; then corpus+=("$${directory}Corpus"); fi; \
 	    mkdir -p ".build-fuzz/corpus/$$target"; \
 	    crashers=("$${directory}Crashers"/*); \
 	    if [ $${#crashers[@]} -gt 0 ]; then ".build-fuzz/debug/$$target" "$${crashers[@]}"; fi; \
 	    ".build-fuzz/debug/$$target" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=".build-fuzz/$$target-" \
-	        ".build-fuzz/corpus/$$target"; \
+	        "$${corpus[@]}"; \
 	done
 
 # The unit tests under the thread sanitizer, then under the address sanitizer.

@@ -17,11 +17,24 @@ let swiftSettings: [SwiftSetting] =
 let dataPathSettings: [SwiftSetting] =
     swiftSettings + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
+let fuzzSettings: [SwiftSetting] = swiftSettings + [.unsafeFlags(["-parse-as-library"])]
+
 /// Built by `make fuzz` with `--sanitize=fuzzer`; libFuzzer brings the `main`.
 let fuzzTargets: [Target] = [
     .executableTarget(
-        name: "CredentialFuzz", dependencies: ["Access"], path: "Fuzz/CredentialFuzz", exclude: [],
-        swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])])
+        name: "CredentialFuzz", dependencies: ["Access"], path: "Fuzz/CredentialFuzz", swiftSettings: fuzzSettings),
+    .executableTarget(
+        name: "GatewayFuzz", dependencies: ["Gateway", "CacheService", "Tenancy"], path: "Fuzz/GatewayFuzz",
+        exclude: ["Corpus"], swiftSettings: fuzzSettings),
+    .executableTarget(
+        name: "HTTP2Fuzz",
+        dependencies: [
+            "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy",
+            .product(name: "NIOCore", package: "swift-nio"),
+            .product(name: "NIOEmbedded", package: "swift-nio"),
+            .product(name: "Logging", package: "swift-log"),
+        ],
+        path: "Fuzz/HTTP2Fuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
 ]
 
 let package = Package(

@@ -19,9 +19,12 @@ extension ServiceLane {
     /// - Parameters:
     ///   - credential: The raw bytes, in any form that is accepted.
     ///   - address: The peer's address, by which signature checks of false tokens are throttled.
+    ///   - allowance: The same for the peer's connection, so that one behind a shared address does not use up what the
+    ///     others need. The caller gives a check back when it was a good one.
     ///   - later: Asked for a closure only when the answer is not here yet.
     package func identify(
-        _ credential: UnsafeRawBufferPointer, address: [UInt8], later: () -> LateHandler<LaneCaller>
+        _ credential: UnsafeRawBufferPointer, address: [UInt8], allowance: inout CheckAllowance,
+        later: () -> LateHandler<LaneCaller>
     ) -> Identity {
         if let remembered = credentials.value(for: credential) {
             guard let fault = fault(of: remembered) else { return .known(remembered) }
@@ -32,7 +35,8 @@ extension ServiceLane {
         switch Credential.parse(credential) {
         case .rootKey(let hash): return identify(rootKey: hash, presented: credential)
         case .apiKey(let hash): return identify(apiKey: hash, presented: credential)
-        case .token(let token): return verify(token, presented: credential, address: address, later: later)
+        case .token(let token):
+            return verify(token, presented: credential, address: address, allowance: &allowance, later: later)
         case nil: return .refused(.invalidCredential)
         }
     }
@@ -79,13 +83,14 @@ extension ServiceLane {
 
     /// A token that this loop has not seen: its signature is checked on another thread.
     private func verify(
-        _ token: SignedToken, presented: UnsafeRawBufferPointer, address: [UInt8],
+        _ token: SignedToken, presented: UnsafeRawBufferPointer, address: [UInt8], allowance: inout CheckAllowance,
         later: () -> LateHandler<LaneCaller>
     ) -> Identity {
         guard let record = snapshot.signingKey(kid: token.keyID) else { return .refused(.invalidCredential) }
         let service = service
         let fingerprint = SecretHash(of: presented)
         if let remembered = service.failures.failure(fingerprint, now: now) { return .refused(remembered) }
+        if let delay = allowance.charge(now: now) { return .refused(.throttled(retryAfterMilliseconds: delay)) }
         // Taken before the check and given back by a token that is good, so that checks under way count too.
         if let delay = service.failures.charge(address, now: now) {
             return .refused(.throttled(retryAfterMilliseconds: delay))
@@ -104,6 +109,7 @@ extension ServiceLane {
         }
         guard isQueued else {
             service.failures.refund(address)
+            allowance.refund()
             return .refused(.busy(retryAfterMilliseconds: 50))
         }
         return .later

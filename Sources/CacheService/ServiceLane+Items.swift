@@ -49,7 +49,11 @@ extension ServiceLane {
             return
         }
         row.recordRead(keyBytes: keyBytes, valueBytes: facts?.byteCount)
-        settle(cache, bytesOut: facts?.byteCount ?? 0)
+        guard let facts, facts.byteCount > 0 else { return }
+        // One operation was admitted; what a large value costs beyond it holds back the calls that follow.
+        cache.shared.admission.settle(
+            extraOperations: BillingPolicy.read(keyBytes: keyBytes, valueBytes: facts.byteCount).operations - 1,
+            bytesOut: UInt64(facts.byteCount), nowNanoseconds: nowNanoseconds)
     }
 
     /// Reads what is known of an item without its value.
@@ -84,7 +88,10 @@ extension ServiceLane {
         condition: SetCondition, later: () -> LateHandler<Bool>
     ) -> Reply<Bool> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key, bytesIn: value.count)
+            let operations = BillingPolicy.write(
+                keyBytes: key.count, valueBytes: value.count, isConditional: condition != .always
+            ).operations
+            let (cache, row) = try admit(grant, door, key: key, operations: operations, bytesIn: value.count)
             do throws(MartletError) {
                 try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
                 let expiresAt = now + (try cache.ttl.resolve(ttl))
@@ -241,7 +248,7 @@ extension ServiceLane {
 
     @inline(__always)
     private func admit(
-        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, bytesIn: Int = 0
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, operations: UInt64 = 1, bytesIn: Int = 0
     ) throws(MartletError) -> (LaneCache, MeterRow) {
         // A grant is only given out for a cache that exists.
         guard let cache = grant.cache else { throw .cacheNotFound }
@@ -249,19 +256,12 @@ extension ServiceLane {
         do throws(MartletError) {
             try cache.sizes.checkKey(byteCount: key.count)
             try cache.shared.admission.admit(
-                operations: 1, bytesIn: UInt64(key.count + bytesIn), nowNanoseconds: nowNanoseconds)
+                operations: operations, bytesIn: UInt64(key.count + bytesIn), nowNanoseconds: nowNanoseconds)
         } catch {
             row.recordRefusal(error)
             throw error
         }
         return (cache, row)
-    }
-
-    /// Charges what is known only when the work is done.
-    @inline(__always)
-    private func settle(_ cache: LaneCache, bytesOut: Int) {
-        guard bytesOut > 0 else { return }
-        cache.shared.admission.settle(extraOperations: 0, bytesOut: UInt64(bytesOut), nowNanoseconds: nowNanoseconds)
     }
 
     // MARK: Late engines
@@ -273,10 +273,16 @@ extension ServiceLane {
     ) {
         let bound = LaneBound((lane: self, handler: handler, take: take))
         let schedule = schedule
-        engine.perform(command, on: cache.record.id, now: now) { result in
+        let id = cache.record.id
+        engine.perform(command, on: id, now: now) { result in
             schedule {
                 let (lane, handler, take) = bound.value
                 lane.beginTick()
+                guard lane.snapshot.cache(id) != nil else {
+                    // Its counters were given back with the cache, and may be another's by now.
+                    handler(.failure(.cacheNotFound))
+                    return
+                }
                 switch result {
                 case .failure(let error):
                     row.recordRefusal(error)

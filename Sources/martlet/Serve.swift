@@ -47,7 +47,8 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: Serve.help(
-            "Where RESP is served.", .resp, "\(ServeDefaults.resp), with --dev \(ServeDefaults.developmentRESP)",
+            "Where RESP is to be served; not built yet, nothing is bound.", .resp,
+            "\(ServeDefaults.resp), with --dev \(ServeDefaults.developmentRESP)",
             value: "host:port"))
     var resp: String?
 
@@ -68,7 +69,9 @@ struct Serve: AsyncParsableCommand {
             value: "size"))
     var memory: String?
 
-    @Option(help: Serve.help("Whether values are encrypted in memory: on or off.", .seal, "on", value: "on|off"))
+    @Option(
+        help: Serve.help(
+            "Whether values are to be encrypted in memory; not built yet, they are not.", .seal, "on", value: "on|off"))
     var seal: String?
 
     @Option(
@@ -91,14 +94,14 @@ struct Serve: AsyncParsableCommand {
     @Flag(
         inversion: .prefixedNo,
         help: Serve.help(
-            "With --dev: let callers in without a credential and make faults on request, for the tests of client libraries.",
+            "With --dev: to stand in for the emulator of client libraries; not built yet, it has no effect.",
             .emulator, "no")
     )
     var emulator: Bool?
 
     @Option(
         help: Serve.help(
-            "Where the emulator is told to block and unblock; a loopback address.", .emulatorAdmin,
+            "Where the emulator is to be told to block and unblock; a loopback address; not built yet.", .emulatorAdmin,
             ServeDefaults.emulatorAdmin, value: "host:port"))
     var emulatorAdmin: String?
 

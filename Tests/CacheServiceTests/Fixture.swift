@@ -99,8 +99,9 @@ extension Fixture {
         lane.beginTick()
         let answer = Mutex<Result<LaneBound<LaneCaller>, MartletError>?>(nil)
         let isHere = DispatchSemaphore(value: 0)
+        var allowance = CheckAllowance(.init(burst: 1000, perSecond: 1000), now: lane.now)
         let identity = Array(credential.utf8).withUnsafeBytes { bytes in
-            lane.identify(bytes, address: [127, 0, 0, 1]) {
+            lane.identify(bytes, address: [127, 0, 0, 1], allowance: &allowance) {
                 return { result in
                     let result = result.map { LaneBound($0) }
                     answer.withLock { $0 = result }

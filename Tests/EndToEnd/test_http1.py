@@ -487,3 +487,34 @@ def test_a_body_that_comes_in_drops_is_given_up(server, cache):
             )
         )
         eventually(lambda: not connection.try_send(b"x"), within=90, what="the end of a slow body")
+
+
+# Another protocol: the offer is not taken (RFC 9110 section 7.8), and what follows it costs nothing.
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("GET", "/healthz", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+        ("GET", "/healthz", "Connection: upgrade", "Upgrade: websocket"),
+        ("CONNECT", "elsewhere.example:80"),
+    ],
+)
+def test_an_offer_to_leave_http_ends_with_its_answer(server, lines):
+    method, target, *fields = lines
+    with server.raw() as connection:
+        connection.send(head(method, target, *fields))
+        response = connection.read_response()
+        assert response.status == (200 if method == "GET" else 404)
+        assert response.headers.get("connection") == "close"
+        assert connection.is_closed()
+
+
+def test_bytes_behind_an_offer_to_leave_http_are_not_kept(server):
+    before = server.resident_bytes()
+    with server.raw() as connection:
+        connection.send(head("GET", "/healthz", "Connection: Upgrade", "Upgrade: websocket"))
+        for _ in range(1600):
+            if not connection.try_send(b"x" * 65536):
+                break
+    assert server.resident_bytes() - before < 32 << 20

@@ -144,6 +144,19 @@ def test_a_call_that_is_not_permitted_costs_its_caller_one_operation(server, cli
     assert used["bytes_in"] == used["bytes_out"] == 0
 
 
+def test_a_body_that_turns_out_too_long_is_counted_too(server, cache):
+    cache = server.admin.make_cache(limits={"max_item_bytes": 100})
+    with server.raw() as connection:
+        connection.send(
+            f"PUT /cache/{cache}?key=k&ttl_seconds=60 HTTP/1.1\r\nHost: x\r\nAuthorization: {server.root_key}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+            + b"200\r\n" + b"x" * 512 + b"\r\n0\r\n\r\n"
+        )
+        connection.read_response().must_be(413)
+    used = usage_of(server, cache)
+    assert (used["calls"], used["operations"], used["throttled"]) == (1, 0, 1)
+
+
 def test_what_a_limit_refuses_is_counted_and_not_billed(server, client):
     cache = server.admin.make_cache(limits={"max_item_bytes": 100})
     for _ in range(3):

@@ -149,6 +149,10 @@ import Testing
         #expect(connection.isOpen)
         #expect(connection.exchangeCount == 0)
         #expect(connection.headBytes == 0)
+        // Nor does the connection wait for a head that was refused.
+        fixture.lane.startSweeping()
+        fixture.advance(milliseconds: 12_000)
+        #expect(connection.isOpen)
     }
 
     @Test func headsOfOneConnectionAreBounded() throws {

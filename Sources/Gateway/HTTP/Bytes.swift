@@ -30,6 +30,25 @@ extension UnsafeRawBufferPointer {
         return memcmp(left, right, count) == 0
     }
 
+    /// Whether these bytes equal `other`'s, in a time that depends on their number alone: for credentials. Cost: a few
+    /// nanoseconds for each hundred bytes.
+    func equalsInConstantTime(_ other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        var difference: UInt64 = 0
+        var index = 0
+        while index + 8 <= count {
+            difference |=
+                loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                ^ other.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            index += 8
+        }
+        while index < count {
+            difference |= UInt64(self[index] ^ other[index])
+            index += 1
+        }
+        return difference == 0
+    }
+
     /// Whether these bytes are `text` without regard to ASCII case; `text` must be lower case.
     func matchesIgnoringCase(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }

@@ -1,3 +1,4 @@
+import CacheService
 import NIOCore
 import Tenancy
 
@@ -17,6 +18,11 @@ extension Exchange {
         if case .methodNotAllowed(let allowed) = error { head.extra.append(("allow", allowed)) }
         if row.httpStatus == 401 { head.extra.append(("www-authenticate", "Bearer realm=\"martlet\"")) }
         respond(head, json: error.json)
+    }
+
+    /// Refuses a request that the service has let in, and has it written down there.
+    func refuse(_ error: MartletError) {
+        respond(error: rest.opened.map { lane.service.refused($0, .rest, error) } ?? error)
     }
 
     /// Answers with a JSON document.

@@ -216,7 +216,11 @@ final class Peer {
     var lastCredential: [UInt8] = []
     var lastCaller: LaneCaller?
 
-    init(address: [UInt8]) {
+    /// Signature checks of false tokens that the connection may still cause.
+    var checks: CheckAllowance
+
+    init(address: [UInt8], now: Timestamp) {
         self.address = address
+        checks = CheckAllowance(.init(burst: 20, perSecond: 5), now: now)
     }
 }

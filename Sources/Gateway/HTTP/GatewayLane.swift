@@ -117,7 +117,7 @@ final class GatewayLane {
 
     // MARK: Output buffer
 
-    /// The lane's output buffer, empty. It goes back by ``giveScratch(_:isReusable:)``.
+    /// The lane's output buffer, empty. It goes back by ``giveScratch(_:)``.
     @inline(__always)
     func takeScratch() -> ByteBuffer {
         var buffer = ByteBuffer()
@@ -126,19 +126,12 @@ final class GatewayLane {
         return buffer
     }
 
-    /// - Parameter isReusable: False while the socket still holds the bytes: then the next tick gets a new buffer.
+    /// Takes the output buffer back. While the socket still holds its bytes, the next tick finds it shared and gets
+    /// other memory by itself.
     @inline(__always)
-    func giveScratch(_ buffer: inout ByteBuffer, isReusable: Bool) {
-        if isReusable { swap(&buffer, &scratch) }
+    func giveScratch(_ buffer: inout ByteBuffer) {
+        swap(&buffer, &scratch)
         buffer = ByteBuffer()
-    }
-
-    /// Whether everything written to `channel` has gone to the kernel.
-    func hasFlushed(_ channel: any Channel) -> Bool {
-        guard let options = channel.syncOptions, let count = try? options.getOption(.bufferedWritableBytes) else {
-            return false
-        }
-        return count == 0
     }
 
     // MARK: Connections
@@ -183,6 +176,24 @@ final class GatewayLane {
         for connection in connections { connection.closeNow() }
     }
 
+    // MARK: Backlog
+
+    /// Whether the readers of all the loop's connections have let so much pile up that no large answer is added to it.
+    var isCrowded: Bool {
+        backlogBytes >= limits.backlogBytesPerLoop
+    }
+
+    /// Brings the loop's sum up to what now waits in `exchange`, which remembers what it was counted with.
+    ///
+    /// - Returns: By how much it changed.
+    @discardableResult
+    func countBacklog(of exchange: Exchange) -> Int {
+        let change = exchange.responseBody.readableBytes - exchange.countedBacklog
+        exchange.countedBacklog += change
+        backlogBytes += change
+        return change
+    }
+
     // MARK: Request bodies
 
     /// Adds bytes to a body that is being collected. Returns false once the exchange has been refused.
@@ -195,14 +206,16 @@ final class GatewayLane {
     }
 
     /// Counts bytes that were held before the door let the body in.
-    func adoptHeld(_ exchange: Exchange, peer: Peer) {
-        _ = reserve(exchange, upTo: exchange.requestBody.readableBytes, peer: peer)
+    ///
+    /// - Returns: False when the exchange has been refused, and may already serve another request.
+    func adoptHeld(_ exchange: Exchange, peer: Peer) -> Bool {
+        reserve(exchange, upTo: exchange.requestBody.readableBytes, peer: peer)
     }
 
     private func reserve(_ exchange: Exchange, upTo count: Int, peer: Peer) -> Bool {
         guard count <= exchange.bodyLimit else {
             exchange.requestBody = ByteBuffer()
-            exchange.respond(error: exchange.bodyLimitError)
+            exchange.refuse(exchange.bodyLimitError)
             return false
         }
         let more = count - exchange.reservedBytes
@@ -213,7 +226,7 @@ final class GatewayLane {
             service.reserveBytes(step, exchange.rest.opened)
         else {
             exchange.requestBody = ByteBuffer()
-            exchange.respond(error: .busy(retryAfterMilliseconds: 100))
+            exchange.refuse(.busy(retryAfterMilliseconds: 100))
             return false
         }
         peer.bytesInFlight += step

@@ -92,7 +92,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func read(context: ChannelHandlerContext) {
         // While requests wait here, or a body that nobody has let in yet, the socket is left alone.
-        if queue.isEmpty, !isBodyHeld, context.channel.isWritable || lingersSince != nil {
+        if mayRead(context) {
             wantsRead = false
             context.read()
         } else {
@@ -161,9 +161,15 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         return exchange.bodyMode == .held && exchange.requestBodyReceived > 0 && !exchange.isResponded
     }
 
+    private func mayRead(_ context: ChannelHandlerContext) -> Bool {
+        if lingersSince != nil { return true }
+        // Behind a last request nothing is awaited. After an Upgrade or CONNECT the decoder would only hoard it.
+        let isLast = isClosed || (closesAfterResponse && exchange?.isRequestEnded == true)
+        return queue.isEmpty && !isBodyHeld && !isLast && context.channel.isWritable
+    }
+
     private func resumeReading() {
-        guard wantsRead, queue.isEmpty, !isBodyHeld, let context, context.channel.isWritable || lingersSince != nil
-        else { return }
+        guard wantsRead, let context, mayRead(context) else { return }
         wantsRead = false
         context.read()
     }
@@ -194,7 +200,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     private func receive(_ head: HTTPRequestHead) {
         headBeganAt = nil
-        closesAfterResponse = !head.isKeepAlive || isDraining
+        closesAfterResponse = !head.isKeepAlive || isDraining || head.leavesHTTP
         isVersionOne = head.version.major == 1 && head.version.minor == 0
         let exchange = beginExchange()
         exchange.isExpectingLongBody = head.headers.announceLongBody
@@ -307,7 +313,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if exchange.requestBody.readableBytes > 0 {
             switch exchange.bodyMode {
             case .collecting:
-                lane.adoptHeld(exchange, peer: peer)
+                // Refused, the exchange may serve another request by now.
+                guard lane.adoptHeld(exchange, peer: peer) else { return }
             case .streaming:
                 let bytes = exchange.requestBody
                 exchange.requestBody.clear()
@@ -350,6 +357,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
             isChunked = false
         }
         writeBody(exchange)
+        lane.countBacklog(of: exchange)
         finishIfComplete(exchange)
         flushUnlessReading()
     }
@@ -365,6 +373,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     private func finishExchange(_ exchange: Exchange, closing: Bool) {
         self.exchange = nil
         let isPeerSending = !exchange.isRequestEnded
+        exchange.responseBody.clear()
+        lane.countBacklog(of: exchange)
         lane.releaseBody(exchange, peer: peer)
         exchange.recycle()
         lane.pool(exchange)
@@ -506,7 +516,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
             hasScratch = false
             let didWrite = output.readableBytes > 0
             if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) } else { context.flush() }
-            lane.giveScratch(&output, isReusable: !didWrite || lane.hasFlushed(context.channel))
+            lane.giveScratch(&output)
         }
     }
 
@@ -529,6 +539,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         guard let exchange else { return }
         self.exchange = nil
         exchange.door?.abandon(exchange)
+        exchange.responseBody.clear()
+        lane.countBacklog(of: exchange)
         lane.releaseBody(exchange, peer: peer)
         exchange.recycle()
         lane.pool(exchange)
@@ -558,7 +570,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
                 return
             }
             closesAfterResponse = true
-            exchange.respond(error: .requestTimeout)
+            exchange.refuse(.requestTimeout)
             close()
         } else if let began = headBeganAt, now.milliseconds - began.milliseconds > limits.headMilliseconds {
             close()
@@ -579,11 +591,11 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if exchange == nil, queue.isEmpty { close() }
     }
 
-    var isCrowded: Bool { false }
+    /// The connection's own requests wait in the queue while its reader is behind.
+    var isCrowded: Bool { lane.isCrowded }
 
-    /// Never asked for: requests wait in the queue while the reader is behind.
     func park(_ exchange: Exchange) {
-        exchange.respond(error: .busy(retryAfterMilliseconds: 100))
+        exchange.respond(error: .busy(retryAfterMilliseconds: 1000))
     }
 
     func closeNow() {
@@ -622,6 +634,14 @@ extension Exchange {
     /// held, so that parts behind it cannot be told to anyone.
     fileprivate var isBusy: Bool {
         isRequestEnded
+    }
+}
+
+extension HTTPRequestHead {
+    /// Whether the client offers to go on in another protocol, after which swift-nio's decoder takes no further request.
+    /// The offer is not taken (RFC 9110 section 7.8), and the connection ends with the answer.
+    fileprivate var leavesHTTP: Bool {
+        method == .CONNECT || headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
     }
 }
 

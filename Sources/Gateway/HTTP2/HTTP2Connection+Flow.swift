@@ -81,7 +81,7 @@ extension HTTP2Connection {
         if held > 0 {
             switch exchange.bodyMode {
             case .collecting:
-                lane.adoptHeld(exchange, peer: peer)
+                _ = lane.adoptHeld(exchange, peer: peer)
             case .streaming:
                 let bytes = exchange.requestBody
                 exchange.requestBody.clear()
@@ -107,37 +107,32 @@ extension HTTP2Connection {
 
     // MARK: Out
 
-    /// Whether the answers that wait for this reader are so many that a large one has to wait unasked. One is always
-    /// let through, so that nobody waits for ever.
+    /// Whether the answers that wait for this reader, or for all of the loop, are so many that no large one is added.
     var isCrowded: Bool {
-        backlogBytes > 0 && backlogBytes >= lane.limits.backlogBytesPerConnection
+        backlogBytes >= lane.limits.backlogBytesPerConnection || lane.isCrowded
     }
 
-    /// Whether any request may be executed: not while the readers of the whole loop have let too much pile up, unless
-    /// none of it is this connection's.
-    var hasRoom: Bool {
-        backlogBytes == 0 || lane.backlogBytes < lane.limits.backlogBytesPerLoop
-    }
-
+    /// Waits for this connection's reader; where others' are behind, it is not made to wait for them.
     func park(_ exchange: Exchange) {
-        parked.append(exchange)
+        if backlogBytes > 0 {
+            parked.append(exchange)
+        } else {
+            exchange.refuse(.busy(retryAfterMilliseconds: 1000))
+        }
     }
 
     /// Brings the sums up to what now waits in `exchange`, which remembers what it was counted with.
     func countBacklog(of exchange: Exchange) {
-        let change = exchange.responseBody.readableBytes - exchange.countedBacklog
-        exchange.countedBacklog += change
-        backlogBytes += change
-        lane.backlogBytes += change
+        backlogBytes += lane.countBacklog(of: exchange)
     }
 
     /// Takes up what was parked, as far as there is room. Returns whether anything was.
     func unpark() -> Bool {
-        guard !parked.isEmpty, hasRoom, !isCrowded else { return false }
+        guard !parked.isEmpty, backlogBytes == 0 || !isCrowded else { return false }
         var waiting: [Exchange] = []
         swap(&waiting, &parked)
         var index = 0
-        while index < waiting.count, hasRoom, !isCrowded {
+        while index < waiting.count, backlogBytes == 0 || !isCrowded {
             waiting[index].door?.resume(waiting[index])
             index += 1
         }

@@ -57,7 +57,7 @@ extension HTTP2Connection {
             if exchange.isResponded {
                 reset(exchange, code: NGHTTP2_CANCEL)
             } else {
-                exchange.respond(error: .requestTimeout)
+                exchange.refuse(.requestTimeout)
             }
         }
         if !parked.isEmpty { pump(context) }

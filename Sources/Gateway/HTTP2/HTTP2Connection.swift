@@ -164,7 +164,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
             draw(session)
             let didWrite = output.readableBytes > 0
             if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
-            lane.giveScratch(&output, isReusable: !didWrite || lane.hasFlushed(context.channel))
+            lane.giveScratch(&output)
             let didUnpark = unpark()
             guard let session = self.session else { return }
             goesOn = (didWrite || didUnpark) && context.channel.isWritable && nghttp2_session_want_write(session) != 0
@@ -312,10 +312,6 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
             reset(exchange, code: NGHTTP2_REFUSED_STREAM)
             return
         }
-        guard hasRoom else {
-            park(exchange)
-            return
-        }
         exchange.door?.receiveHead(exchange)
     }
 
@@ -326,6 +322,8 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     func streamClosed(streamID: Int32) {
         guard let exchange = exchange(streamID) else { return }
         recent = nil
+        // A head that libnghttp2 has refused never becomes complete.
+        if exchange.door == nil { headBeganAt = nil }
         let slot = exchange.slot
         if slot < exchanges.count - 1 {
             exchanges[slot] = exchanges[exchanges.count - 1]

@@ -68,8 +68,8 @@ final class HTTP2Memory {
     }
 
     private func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
-        let index = (size + Self.granule - 1) / Self.granule
-        guard index > 0, index < Self.classCount else {
+        let index = size <= Self.granule ? 1 : (size - 1) / Self.granule + 1
+        guard index < Self.classCount else {
             return prepare(malloc(size &+ Self.headerBytes), index: 0)
         }
         if let block = lists[index].first {

@@ -99,19 +99,20 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
     }
 
     private func becomeHTTP2(_ context: ChannelHandlerContext) throws {
-        let connection = HTTP2Connection(lane: lane, peer: Peer(context.channel))
+        let connection = HTTP2Connection(lane: lane, peer: Peer(context.channel, now: lane.now))
         try context.pipeline.syncOperations.addHandler(connection, position: .after(self))
     }
 
     private func becomeHTTP1(_ context: ChannelHandlerContext) throws {
-        let connection = HTTP1Connection(lane: lane, peer: Peer(context.channel))
+        let connection = HTTP1Connection(lane: lane, peer: Peer(context.channel, now: lane.now))
         var limits = NIOHTTPDecoderLimitConfiguration()
         // Wider than what is accepted, so that the refusal can tell a long target from large fields.
         limits.maxHeaderFieldSize = 8 * lane.limits.headerBytes
         limits.maxHeaderListSize = 8 * lane.limits.headerBytes
         limits.maxHeaderFieldCount = 1024
         let decoder = ByteToMessageHandler(
-            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits))
+            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits),
+            maximumBufferSize: 1 << 20)
         try context.pipeline.syncOperations.addHandlers([decoder, connection], position: .after(self))
         http1 = connection
     }
@@ -133,16 +134,15 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
 }
 
 extension Peer {
-    convenience init(_ channel: any Channel) {
-        // A /64 of IPv6 is one customer: throttling by single addresses would be no throttling.
+    convenience init(_ channel: any Channel, now: Timestamp) {
         let text = channel.remoteAddress?.ipAddress ?? ""
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 {
-            self.init(address: Array(bytes.prefix(4)))
+            self.init(address: Array(bytes.prefix(4)), now: now)
         } else if inet_pton(AF_INET6, text, &bytes) == 1 {
-            self.init(address: Array(bytes.prefix(8)))
+            self.init(address: bytes, now: now)
         } else {
-            self.init(address: [])
+            self.init(address: [], now: now)
         }
     }
 }

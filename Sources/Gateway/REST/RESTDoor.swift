@@ -41,7 +41,7 @@ final class RESTDoor: HTTPDoor {
         guard let caller = exchange.rest.caller, let opened = exchange.rest.opened else { return }
         // A body may have taken its time: who was let in then may be shut out now.
         if let fault = exchange.lane.service.fault(of: caller) {
-            exchange.respond(error: fault)
+            exchange.refuse(fault)
             return
         }
         do throws(MartletError) {
@@ -74,7 +74,11 @@ final class RESTDoor: HTTPDoor {
             exchange.respond(error: .missingCredential)
             return
         }
-        exchange.lane.identify(exchange, credential) { exchange, caller in self.open(exchange, caller) }
+        if let caller = exchange.lane.rememberedCaller(exchange, credential) {
+            open(exchange, caller)
+        } else {
+            exchange.lane.identify(exchange, credential) { exchange, caller in self.open(exchange, caller) }
+        }
     }
 
     // MARK: Permit

@@ -107,10 +107,10 @@ extension AdminRequest {
         var index = bytes.startIndex
         while index < bytes.endIndex {
             if bytes[index] == 0x25 {
-                guard index + 2 < bytes.endIndex,
-                    let byte = UInt8(String(decoding: bytes[index + 1...index + 2], as: UTF8.self), radix: 16)
+                guard index + 2 < bytes.endIndex, let high = Percent.hexadecimal(bytes[index + 1]),
+                    let low = Percent.hexadecimal(bytes[index + 2])
                 else { throw .malformed("the request target is not properly percent-encoded") }
-                decoded.append(byte)
+                decoded.append(high << 4 | low)
                 index += 3
             } else {
                 decoded.append(bytes[index])
