@@ -1,4 +1,4 @@
-import Access
+import CacheService
 import Catalog
 import Tenancy
 
@@ -15,9 +15,13 @@ struct RootKeyFile {
     /// Makes a new root key. The file reaches the disk before the catalog knows the key, so that no crash leaves an
     /// installation whose key nobody has.
     func replace(in catalog: Catalog) throws {
-        let issued = try APIKeys.issueRoot()
-        try SmallFile.write(Array("\(issued.presented)\n".utf8), to: path, mode: 0o600)
-        try catalog.setRootKeyHash(issued.hash.bytes, actor: Catalog.ownActor)
+        try ControlPlane.rotateRootKey(in: catalog) { key throws(MartletError) in
+            do throws(FileError) {
+                try SmallFile.write(Array("\(key)\n".utf8), to: path, mode: 0o600)
+            } catch {
+                throw .unavailable("the root key cannot be written: \(error)")
+            }
+        }
     }
 }
 
@@ -30,6 +34,10 @@ package enum RootKeyRotation {
     package static func run(dataDirectory: String) throws -> String {
         let base = dataDirectory.hasSuffix("/") ? String(dataDirectory.dropLast()) : dataDirectory
         let path = "\(base)/root.key"
+        // Opening would make a new installation.
+        guard SmallFile.exists("\(base)/catalog.sqlite") else {
+            throw StartError("the root key was not rotated: \(base) holds no catalog")
+        }
         do {
             let catalog = try Catalog(path: "\(base)/catalog.sqlite", clock: SystemClock())
             try RootKeyFile(path: path).replace(in: catalog)

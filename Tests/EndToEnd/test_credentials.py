@@ -563,3 +563,12 @@ def test_a_key_without_a_life_time_never_expires(server):
     assert (listed["description"], listed["expires_at"]) == ("for the shop", minted.expires_at)
     shown = json.dumps(server.admin.items("/keys", "keys"))
     assert minted.credential not in shown and inner_form(minted.credential) not in shown
+
+
+def test_a_rotation_where_no_installation_is_makes_none(tmp_path):
+    result = subprocess.run(
+        [binary(), "root-key", "rotate", "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=20
+    )
+    assert result.returncode != 0
+    assert "holds no catalog" in result.stderr
+    assert list(tmp_path.iterdir()) == []

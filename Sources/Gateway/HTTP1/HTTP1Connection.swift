@@ -595,7 +595,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     var isCrowded: Bool { lane.isCrowded }
 
     func park(_ exchange: Exchange) {
-        exchange.respond(error: .busy(retryAfterMilliseconds: 1000))
+        exchange.refuse(.busy(retryAfterMilliseconds: 1000))
     }
 
     func closeNow() {
