@@ -16,8 +16,8 @@ BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 
 BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev
-TEST_PACKAGES := curl nghttp2-client openssl python3-venv
-BENCH_PACKAGES := h2o redis-server webdis
+TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv
+BENCH_PACKAGES := h2o redis-server webdis mosquitto
 SOURCES := Sources Tests Fuzz Benchmarks Package.swift
 
 # Installs those of the packages $(1) that are missing, and is silent when none is.

@@ -35,6 +35,9 @@ let fuzzTargets: [Target] = [
             .product(name: "Logging", package: "swift-log"),
         ],
         path: "Fuzz/HTTP2Fuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
+    .executableTarget(
+        name: "WebSocketFuzz", dependencies: ["Gateway", .product(name: "NIOCore", package: "swift-nio")],
+        path: "Fuzz/WebSocketFuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
 ]
 
 let package = Package(
@@ -58,6 +61,7 @@ let package = Package(
         // MARK: Rooms, from the bottom up
         .target(name: "Tenancy", swiftSettings: dataPathSettings),
         .target(name: "Engine", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
+        .target(name: "Topics", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
         .target(name: "Access", dependencies: ["Tenancy", "CJWT", "COpenSSL"], swiftSettings: dataPathSettings),
         .target(name: "Admission", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
         .target(
@@ -72,13 +76,13 @@ let package = Package(
         ),
         .target(
             name: "CacheService",
-            dependencies: ["Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog"],
+            dependencies: ["Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog"],
             swiftSettings: dataPathSettings
         ),
         .target(
             name: "Gateway",
             dependencies: [
-                "Tenancy", "CacheService", "CNGHTTP2",
+                "Tenancy", "Topics", "CacheService", "CNGHTTP2",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -91,7 +95,8 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Tenancy", "Engine", "Access", "Admission", "Metering", "Catalog", "CacheService", "Gateway",
+                "Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog", "CacheService",
+                "Gateway",
                 "COpenSSL",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -112,6 +117,7 @@ let package = Package(
         // MARK: Tests
         .testTarget(name: "TenancyTests", dependencies: ["Tenancy"], swiftSettings: swiftSettings),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "COpenSSL"], swiftSettings: swiftSettings),
+        .testTarget(name: "TopicsTests", dependencies: ["Topics"], swiftSettings: swiftSettings),
         .testTarget(name: "AccessTests", dependencies: ["Access", "CJWT", "COpenSSL"], swiftSettings: swiftSettings),
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"], swiftSettings: swiftSettings),
         .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: swiftSettings),
@@ -122,15 +128,18 @@ let package = Package(
         ),
         .testTarget(
             name: "CacheServiceTests",
-            dependencies: ["CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy"],
+            dependencies: [
+                "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "Topics",
+            ],
             swiftSettings: swiftSettings
         ),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy",
+                "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "Topics",
                 "CNGHTTP2",
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings
         ),

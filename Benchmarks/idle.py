@@ -61,7 +61,7 @@ class Target:
         return connection
 
 
-def _settled_bytes(child):
+def settled_bytes(child):
     """Resident memory once it has stopped moving: three readings alike, or what it is after five seconds."""
     readings = []
     for _ in range(25):
@@ -78,7 +78,7 @@ def _steps(child, kind, target, count):
     # The first connection makes what is made once; it stays out of the account. By the time that memory has settled,
     # the connections of the control plane are closed.
     held, steps = [target.open(kind, 0)], []
-    start = _settled_bytes(child)
+    start = settled_bytes(child)
     files = child.open_files() - len(held)
     try:
         for step in range(1, _STEPS + 1):
@@ -86,7 +86,7 @@ def _steps(child, kind, target, count):
                 held.append(target.open(kind, len(held)))
                 if time.monotonic() > deadline:
                     raise BenchmarkError(f"only {len(held)} connections opened within {_DEADLINE_SECONDS:.0f} s")
-            steps.append((_settled_bytes(child) - start) / (len(held) - 1) / 1024)
+            steps.append((settled_bytes(child) - start) / (len(held) - 1) / 1024)
         child.fail_if_ended()
         in_server = child.open_files() - files
     except OSError as error:

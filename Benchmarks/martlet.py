@@ -32,6 +32,8 @@ def binary():
 class Martlet:
     """One process with one event loop. Cleartext with `--dev`; else TLS with a certificate of its own authority."""
 
+    name = "martlet"
+
     def __init__(self, data_directory, *, is_tls=False, arguments=("--event-loops", "1", "--memory", "512MiB")):
         self.data_directory = str(data_directory)
         self.is_tls = is_tls
@@ -108,12 +110,7 @@ class Martlet:
 
     def prepare(self, value):
         """Makes the cache, mints a token for it, and stores the value. Gives the headers that a load sends."""
-        self.administer("PUT", f"/caches/{CACHE}", {}, expected=201)
-        minted = self.administer(
-            "POST", "/tokens",
-            {"ttl_seconds": 3600, "token_id": "benchmark", "permissions": [{"role": "readwrite", "cache": CACHE}]},
-            expected=201)
-        self.token = minted["token"]
+        self.make_cache({"role": "readwrite", "cache": CACHE})
         status, answer = self.call("PUT", self.path + "&ttl_seconds=3600", value, credential=self.token)
         if status != 204:
             raise BenchmarkError(f"the value was not stored: {status} {answer[:300]!r}")
@@ -122,6 +119,18 @@ class Martlet:
             raise BenchmarkError(f"the value did not come back: {status} {answer[:300]!r}")
         self.requests_made += 2
         return (f"authorization: {self.token}",)
+
+    def make_cache(self, permission):
+        """Makes the cache and mints a token with this permission."""
+        self.administer("PUT", f"/caches/{CACHE}", {}, expected=201)
+        minted = self.administer(
+            "POST", "/tokens", {"ttl_seconds": 3600, "token_id": "benchmark", "permissions": [permission]},
+            expected=201)
+        self.token = minted["token"]
+
+    def make_topics(self):
+        """Makes the cache and mints a token for all its topics."""
+        self.make_cache({"role": "readwrite", "cache": CACHE, "topic": "*"})
 
     def send_batches(self, load):
         return self.send(load, send_batches)
@@ -132,28 +141,29 @@ class Martlet:
         self.requests_made += answers.requests
         return answers
 
-    def usage(self):
-        """Operations and calls of the cache so far, over all pages."""
-        operations, calls, page = 0, 0, ""
+    def usage(self, *meters):
+        """What these meters of the cache say so far, over all pages."""
+        found, page = [0] * len(meters), ""
         for _ in range(100):
             answer = self.administer("GET", f"/usage?cache={CACHE}{page}", expected=200)
-            operations += sum(row["operations"] for row in answer["rows"])
-            calls += sum(row["calls"] for row in answer["rows"])
+            for row in answer["rows"]:
+                found = [so_far + row[meter] for so_far, meter in zip(found, meters)]
             if not answer.get("next_token"):
-                return operations, calls
+                return tuple(found)
             page = f"&next_token={answer['next_token']}"
         raise BenchmarkError("the usage call does not come to an end")
 
-    def check_usage(self):
-        """Every request that was made is on the bill, once: at most a second later, here with patience."""
-        wanted = (self.requests_made, self.requests_made)
+    def await_usage(self, **wanted):
+        """Waits until the meters say just this: it is a second at most, here with patience."""
         deadline = time.monotonic() + 5
-        while (found := self.usage()) != wanted:
+        while (found := dict(zip(wanted, self.usage(*wanted)))) != wanted:
             if time.monotonic() > deadline:
-                raise BenchmarkError(
-                    f"{self.requests_made} requests were made, but the usage call says "
-                    f"{found[0]} operations and {found[1]} calls")
+                raise BenchmarkError(f"the usage call says {found}, not {wanted}")
             time.sleep(0.1)
+
+    def check_usage(self):
+        """Every request that was made is on the bill, once."""
+        self.await_usage(operations=self.requests_made, calls=self.requests_made)
         return self.requests_made
 
     def is_healthy(self):

@@ -47,7 +47,7 @@ def raise_file_limit(wanted=65_536):
 class Child:
     """One process on one core, with everything that it may use given to it."""
 
-    def __init__(self, command, core, *, log, wants_output=False, environment=None):
+    def __init__(self, command, core, *, log, wants_output=False, wants_input=False, environment=None):
         self.command = [str(part) for part in command]
         self.core = core
         self.log = log
@@ -60,8 +60,9 @@ class Child:
         try:
             with open(log, "ab") as errors:
                 self.process = subprocess.Popen(
-                    self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if wants_output else errors,
-                    stderr=errors, text=True, preexec_fn=prepare, env=environment)
+                    self.command, stdin=subprocess.PIPE if wants_input else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if wants_output else errors, stderr=errors, text=True, preexec_fn=prepare,
+                    env=environment)
         except FileNotFoundError:
             raise BenchmarkError(f"{self.command[0]} is not installed") from None
         _running.add(self)
@@ -111,8 +112,9 @@ class Child:
             except subprocess.TimeoutExpired:
                 ended = False
                 self.kill()
-        if self.process.stdout:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
         return ended
 
     def kill(self):

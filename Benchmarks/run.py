@@ -20,6 +20,7 @@ from martlet import binary
 from peers import versions
 from process import LOAD_CORE, SERVER_CORE, BenchmarkError, kill_all, raise_file_limit
 from startup import startup
+from topics import fanout, idle_websocket, topics_memory
 
 MEASURES = {
     "get": rest.get,
@@ -28,6 +29,9 @@ MEASURES = {
     "put": rest.put,
     "http1": rest.http1,
     "idle": idle,
+    "fanout": fanout,
+    "idle-websocket": idle_websocket,
+    "topics-memory": topics_memory,
     "startup": startup,
 }
 # No run takes so long unless something hangs.

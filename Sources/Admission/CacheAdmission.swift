@@ -3,6 +3,7 @@ import Tenancy
 /// What a tenant may use over all its caches. One for each tenant, shared by every event loop.
 package final class TenantAdmission: Sendable {
     package let rates: RateLimits
+    package let topics: TopicAdmission
     /// Tokens minted a second.
     package let tokens = RateLimiter()
     /// Bytes of requests that are being received or answered, within those of the process.
@@ -13,6 +14,7 @@ package final class TenantAdmission: Sendable {
     ///   - process: the budget of all tenants together.
     package init(limits: Limits = Limits(), bytesInFlight: Int? = nil, process: SharedByteBudget? = nil) {
         rates = RateLimits(limits)
+        topics = TopicAdmission(limits)
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: 0)
         self.bytesInFlight = SharedByteBudget(limit: bytesInFlight ?? .max, parent: process)
     }
@@ -20,6 +22,7 @@ package final class TenantAdmission: Sendable {
     /// Takes up changed limits, in force for the next call on every event loop.
     package func update(limits: Limits, nowNanoseconds: UInt64) {
         rates.set(limits, nowNanoseconds: nowNanoseconds)
+        topics.set(limits, nowNanoseconds: nowNanoseconds)
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: nowNanoseconds)
     }
 
@@ -37,15 +40,18 @@ package final class TenantAdmission: Sendable {
 package final class CacheAdmission: Sendable {
     package let tenant: TenantAdmission
     package let rates: RateLimits
+    package let topics: TopicAdmission
 
     package init(tenant: TenantAdmission, limits: Limits = Limits()) {
         self.tenant = tenant
         rates = RateLimits(limits)
+        topics = TopicAdmission(limits)
     }
 
     /// Takes up the cache's changed limits, in force for the next call on every event loop.
     package func update(limits: Limits, nowNanoseconds: UInt64) {
         rates.set(limits, nowNanoseconds: nowNanoseconds)
+        topics.set(limits, nowNanoseconds: nowNanoseconds)
     }
 
     /// Admits a call, or refuses it at no cost to the limits.
@@ -74,5 +80,40 @@ package final class CacheAdmission: Sendable {
     package func settle(extraOperations: UInt64, bytesOut: UInt64, nowNanoseconds: UInt64) {
         rates.charge(operations: extraOperations, bytesOut: bytesOut, nowNanoseconds: nowNanoseconds)
         tenant.rates.charge(operations: extraOperations, bytesOut: bytesOut, nowNanoseconds: nowNanoseconds)
+    }
+
+    /// Admits one message to be published, or refuses it at no cost to the limits. What its size costs is admitted apart,
+    /// by ``admit(operations:bytesIn:nowNanoseconds:)``.
+    ///
+    /// - Throws: ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``, the cache's limit before the tenant's.
+    /// - Complexity: as of ``admit(operations:bytesIn:nowNanoseconds:)``.
+    @inlinable
+    package func admitPublish(nowNanoseconds: UInt64) throws(MartletError) {
+        try topics.takePublish(nowNanoseconds: nowNanoseconds)
+        do {
+            try tenant.topics.takePublish(nowNanoseconds: nowNanoseconds)
+        } catch {
+            topics.publishes.giveBack(1)
+            throw error
+        }
+    }
+
+    /// Admits one more open subscription. Whoever was admitted calls ``releaseSubscription()`` when it ends.
+    ///
+    /// - Throws: ``MartletError/countLimited(limit:value:)``, the cache's limit before the tenant's.
+    package func admitSubscription() throws(MartletError) {
+        try topics.takeSubscription()
+        do {
+            try tenant.topics.takeSubscription()
+        } catch {
+            topics.subscriptions.release()
+            throw error
+        }
+    }
+
+    /// A subscription that was admitted has ended.
+    package func releaseSubscription() {
+        topics.subscriptions.release()
+        tenant.topics.subscriptions.release()
     }
 }

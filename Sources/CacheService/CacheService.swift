@@ -5,6 +5,7 @@ import Engine
 import Metering
 import Synchronization
 import Tenancy
+import Topics
 
 /// The one place where the six steps of a request stand, for every door: identify, resolve, permit, admit, execute,
 /// meter. This type is what all event loops share; each loop works through a ``ServiceLane`` of its own.
@@ -13,6 +14,7 @@ package final class CacheService: Sendable {
     package let engine: EmbeddedEngine
     /// The engine elsewhere that holds the items; nil when ``engine`` does.
     let lateEngine: (any LateEngine)?
+    package let topics: TopicHub
     package let meters: MeterFile
     package let verifier: TokenVerifier
     package let verification: VerificationQueue
@@ -23,17 +25,25 @@ package final class CacheService: Sendable {
     package let defaultTenant: TenantID
     /// Bytes of request bodies that all connections of the process may hold.
     package let bodyBudget: SharedByteBudget
+    let heartbeatMilliseconds: Int64
+    /// After how many ticks of a lane each subscription has had a heartbeat.
+    let heartbeatTicks: Int
     private let open = Mutex<[CacheID: SharedCache]>([:])
     private let tenants = Mutex<[TenantID: TenantAdmission]>([:])
 
     package init(
         catalog: Catalog, engine: EmbeddedEngine, choice: EngineChoice, meters: MeterFile, verifier: TokenVerifier,
         verification: VerificationQueue, failures: FailureMemory, sizes: SizeDefaults, clock: any WallClock,
-        defaultTenant: TenantID, bodyBytes: Int
+        defaultTenant: TenantID, bodyBytes: Int, topics: TopicHub = TopicHub(limits: TopicLimits()),
+        heartbeatMilliseconds: Int64 = 10_000
     ) {
         self.catalog = catalog
         self.engine = engine
         if case .late(let late) = choice { lateEngine = late } else { lateEngine = nil }
+        self.topics = topics
+        // A tenth early, so that a tick that comes late is not too late.
+        self.heartbeatMilliseconds = heartbeatMilliseconds
+        heartbeatTicks = max(1, Int(heartbeatMilliseconds * 9 / 10 / ServiceLane.topicTickMilliseconds))
         self.meters = meters
         self.verifier = verifier
         self.verification = verification
@@ -48,13 +58,17 @@ package final class CacheService: Sendable {
     ///
     /// - Returns: nil when the catalog does not hold the cache any more.
     func shared(_ id: CacheID) -> SharedCache? {
-        open.withLock { open in
+        open.withLock { (open) -> SharedCache? in
             if let shared = open[id] { return shared }
             // Read under the lock: a cache that was deleted meanwhile is not made again by a late request.
             let snapshot = catalog.snapshot
             guard let record = snapshot.cache(id), let tenant = snapshot.tenant(record.tenant) else { return nil }
+            let items = engine.openCache(id, limits: EngineCacheLimits(record.limits))
             let shared = SharedCache(
-                items: engine.openCache(id, limits: EngineCacheLimits(record.limits)),
+                items: items,
+                topics: topics.openSpace(id, maxBytes: record.limits[.maxBytes].map { Int(clamping: $0) }) {
+                    items.setAttachedBytes($0)
+                },
                 admission: CacheAdmission(tenant: admission(of: tenant), limits: record.limits))
             open[id] = shared
             return shared
@@ -87,9 +101,11 @@ package final class CacheService: Sendable {
             for (id, shared) in open {
                 if let record = snapshot.cache(id) {
                     shared.items.setLimits(EngineCacheLimits(record.limits))
+                    shared.topics.setMaxBytes(record.limits[.maxBytes].map { Int(clamping: $0) })
                     shared.admission.update(limits: record.limits, nowNanoseconds: now)
                 } else {
                     engine.closeCache(shared.items)
+                    topics.closeSpace(shared.topics)
                     forget(id)
                     meters.retire(cache: id)
                     open[id] = nil
@@ -98,9 +114,11 @@ package final class CacheService: Sendable {
         }
     }
 
-    /// Empties a cache. Complete for every read that begins after it returns. Cost: O(1).
+    /// Empties a cache of its items and of the messages that its topics retain. Complete for every read that begins after it returns. Cost: O(1).
     package func flush(_ id: CacheID) {
-        shared(id)?.items.flush()
+        let shared = shared(id)
+        shared?.items.flush()
+        shared?.topics.flush()
         forget(id)
     }
 
@@ -108,19 +126,28 @@ package final class CacheService: Sendable {
         lateEngine?.forget(id)
     }
 
-    /// What the engine holds of a cache now; nil when nobody has used it since the start.
-    package func statistics(_ id: CacheID) -> EngineCacheStatistics? {
-        open.withLock { $0[id]?.items.statistics }
+    /// What a cache holds now; nil when nobody has used it since the start.
+    package func statistics(_ id: CacheID) -> CacheStatistics? {
+        open.withLock { $0[id] }.map { CacheStatistics(items: $0.items.statistics, topics: $0.topics.statistics) }
     }
+}
+
+/// What a cache holds.
+package struct CacheStatistics: Sendable {
+    /// The bytes of the topics are among its bytes.
+    package let items: EngineCacheStatistics
+    package let topics: TopicStatistics
 }
 
 /// What all event loops share of one cache.
 package final class SharedCache: Sendable {
     let items: EngineCache
+    let topics: TopicSpace
     let admission: CacheAdmission
 
-    init(items: EngineCache, admission: CacheAdmission) {
+    init(items: EngineCache, topics: TopicSpace, admission: CacheAdmission) {
         self.items = items
+        self.topics = topics
         self.admission = admission
     }
 }

@@ -8,6 +8,8 @@ import Tenancy
 /// its loop.
 package final class LaneCaller {
     package let caller: Caller
+    /// The label of the credential, as subscribers see it beside what it publishes; empty for none.
+    let publisherID: [UInt8]
     /// The catalog version against which the caller was last held.
     var version: UInt64
     /// Most callers use one cache; the few that use more find theirs in a short list.
@@ -20,6 +22,7 @@ package final class LaneCaller {
 
     init(_ caller: Caller, rootKeyHash: [UInt8]?, version: UInt64) {
         self.caller = caller
+        publisherID = caller.tokenID.map { Array($0.utf8) } ?? []
         self.rootKeyHash = rootKeyHash
         self.version = version
     }
@@ -27,7 +30,7 @@ package final class LaneCaller {
 
 /// What one caller may do in one cache, found once per catalog version.
 package final class CacheGrant {
-    let cacheName: [UInt8]
+    package let cacheName: [UInt8]
     let scope: ItemScope
     /// Nil when no such cache exists: known only after the permission was checked.
     let cache: LaneCache?

@@ -4,13 +4,14 @@ import Catalog
 import Engine
 import Metering
 import Tenancy
+import Topics
 
 /// The service as one event loop sees it: what it remembers, it remembers for itself, so that nothing on the data path
 /// is shared but the engine's stripes and the rate limiters' words. Used on its loop alone.
 ///
 /// ```
-/// identify ─▶ permit (resolve, permit, exists) ─▶ get / set / … (admit, execute, meter)
-/// ServiceLane+Identify   ServiceLane+Permit             ServiceLane+Items
+/// identify ─▶ permit (resolve, permit, exists) ─▶ get / set / publish / … (admit, execute, meter)
+/// ServiceLane+Identify   ServiceLane+Permit             ServiceLane+Items, Topics/ServiceLane+Topics
 /// ```
 package final class ServiceLane {
     package let service: CacheService
@@ -21,6 +22,9 @@ package final class ServiceLane {
     package private(set) var now: Timestamp
     private(set) var nowNanoseconds: UInt64
     private(set) var snapshot: CatalogSnapshot
+    var topics: LaneTopics
+    /// Asked to see to it that ``drainTopics(atMost:)`` is called; runs on this lane's thread.
+    package var onTopicsReady: () -> Void = {}
     var credentials = CredentialMemory<LaneCaller>(capacity: 8192)
     private var caches: [CacheID: LaneCache] = [:]
 
@@ -33,6 +37,15 @@ package final class ServiceLane {
         now = service.clock.now()
         nowNanoseconds = service.clock.uptimeNanoseconds()
         snapshot = service.catalog.snapshot
+        let waking = LaneBound(Waking())
+        topics = LaneTopics(
+            lane: TopicLane(heartbeatTicks: service.heartbeatTicks) { schedule { waking.value.lane?.onTopicsReady() } })
+        waking.value.lane = self
+    }
+
+    /// The way back from the hub, which outlives lanes.
+    private final class Waking {
+        weak var lane: ServiceLane?
     }
 
     /// Reads the clock, and takes over what the catalog has published. Called once a loop tick.
@@ -54,6 +67,7 @@ package final class ServiceLane {
         // What the catalog has dropped must not be kept alive by what this loop remembers.
         for id in caches.keys where snapshot.cache(id) == nil {
             caches[id] = nil
+            stopClocks(of: id)
             // This loop adds to the cache's counters no more: they may be used for another once they are folded.
             service.meters.release(cache: id, lane: index)
         }

@@ -148,8 +148,7 @@ extension EngineCache {
     /// Refuses at once what cannot fit however much is evicted.
     func checkFits(keyBytes: Int, valueBytes: Int) throws(MartletError) {
         guard Item.canHold(keyBytes: keyBytes, valueBytes: valueBytes) else { throw .memoryExhausted }
-        let least =
-            Self.fixedCharge + Self.firstItemOverhead + Item.charge(keyBytes: keyBytes, valueBytes: valueBytes)
+        let least = leastBytes + Self.firstItemOverhead + Item.charge(keyBytes: keyBytes, valueBytes: valueBytes)
         guard
             least <= maxBytes.load(ordering: .relaxed), least <= core.configuration.memoryBytes,
             maxItems.load(ordering: .relaxed) > 0

@@ -119,10 +119,10 @@ extension EngineCore {
             registry.caches.reduce(0) { kept, other in
                 guard other !== cache else { return kept }
                 let reserved = other.reservedBytes.load(ordering: .relaxed)
-                return kept + min(other.liveBytes, max(reserved, EngineCache.fixedCharge))
+                return kept + min(other.liveBytes, max(reserved, other.leastBytes))
             }
         }
-        let least = EngineCache.fixedCharge + EngineCache.firstItemOverhead + itemCharge
+        let least = cache.leastBytes + EngineCache.firstItemOverhead + itemCharge
         guard kept + least <= configuration.memoryBytes else { throw .memoryExhausted }
     }
 

@@ -63,6 +63,7 @@ final class EngineCore: Sendable {
         guard !cache.isClosed.exchange(true, ordering: .sequentiallyConsistent) else { return }
         let contents = cache.detachContents(closing: true)
         cache.charge(-EngineCache.fixedCharge)
+        cache.detachAttachedBytes()
         registry.withLock { registry in
             registry.graveyard += contents
             guard let position = registry.positions.removeValue(forKey: ObjectIdentifier(cache)) else { return }

@@ -72,10 +72,12 @@ package enum DeleteOutcome: Equatable, Sendable {
 package struct EngineCacheStatistics: Equatable, Sendable {
     /// Items held, those among them that expired within the last moments and wait for the tick included.
     package let items: Int
-    /// Everything that is charged to the cache, ``bytesBeingFreed`` included.
+    /// Everything that is charged to the cache, ``bytesBeingFreed`` and ``bytesAttached`` included.
     package let bytes: Int
     /// What a flush left behind and the tick has not freed yet. It counts against the process, not the cache's limit.
     package let bytesBeingFreed: Int
+    /// What the cache holds outside the engine: its topics.
+    package let bytesAttached: Int
     /// Items removed to make room, since the cache was opened.
     package let evictions: UInt64
     /// Items removed because their time was over, since the cache was opened.

@@ -35,6 +35,13 @@ enum LedgerSchema {
                     ) STRICT, WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("v2") { database in
+            // A counter that did not exist has been folded up to zero.
+            for table in ["usage", "folded"] {
+                try database.execute(
+                    sql: "ALTER TABLE \(table) ADD COLUMN subscription_milliseconds INTEGER NOT NULL DEFAULT 0")
+            }
+        }
         return migrator
     }
 

@@ -24,23 +24,32 @@ import Tenancy
 //             32  door ‖ lane      32 bits each
 //             40  checksum         of generation, row number and the four words above
 //             48  (unused, zero)
-//            128  16 cells         cumulative counts by `Meter`, never reset while the row lives
+//             64   8 cells         counts of the meters 16 to 23; those without a meter are zero
+//            128  16 cells         counts of the meters 0 to 15
 //
-// Words are 64-bit little-endian, as on every machine that Martlet is built for. A row is two pairs of cache lines: one
-// is read only, the other is written by one thread alone, so that two event loops never write to one line (nor to one
-// pair, which prefetchers fetch together). A row also never straddles a sector of a disk, so a power cut leaves each row
-// as it was at one time or another, never half of each.
+// A cell is a cumulative count by `Meter`, never reset while the row lives. Version 1 had the sixteen only, and zeros
+// before them: that is a file of version 2 in which the newer meters have counted nothing, see `takeOver`. It is a
+// version of its own because a Martlet that knows sixteen would not zero the others between two lives of a row.
+//
+// Words are 64-bit little-endian, as on every machine that Martlet is built for. A row is two pairs of cache lines, and
+// no other row has a part of them. The line of the identity changes only when a row begins or ends; the other three are
+// written by one thread alone. So two event loops never write to one line, nor to one pair, which prefetchers fetch
+// together. The meters of every call are on the second pair. A row also never straddles a sector of a disk, so a power
+// cut leaves each row as it was at one time or another, never half of each.
 //
 // A header of 64 KiB keeps row memory aligned to the page of every machine; most of it is a hole of zeros.
 
 /// Positions and constants of the counter file.
 enum MeterFileLayout {
     static let magic = UInt64(littleEndian: 0x5254_454D_4C54_524D)  // "MRTLMETR"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let headerBytes = 65_536
     static let rowBytes = 256
+    /// Of the cell of the meter 0.
     static let cellsOffset = 128
+    /// The cells beside each other, and the newer ones that lie before them.
     static let cellCount = 16
+    static let earlierCellCount = 8
     /// Rows are added in multiples of this: 64 KiB, so that every extent begins on a page.
     static let rowsPerUnit = 65_536 / rowBytes
 
@@ -73,6 +82,7 @@ enum MeterFileLayout {
     }
 
     static var formatWord: UInt64 { UInt64(rowBytes) << 32 | UInt64(version) }
+    static var formatWordOfVersion1: UInt64 { UInt64(rowBytes) << 32 | 1 }
 
     /// A checksum against damage, not against an attacker: whoever can write the file can write a bill.
     static func checksum(_ words: UInt64...) -> UInt64 {

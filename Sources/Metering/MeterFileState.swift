@@ -34,7 +34,7 @@ struct MeterFileState: @unchecked Sendable {
     var ready: [Int] = []
     var reclaiming: [Reclaiming] = []
 
-    private func headerWord(_ offset: Int) -> MappedWord { MappedWord(header, offset) }
+    func headerWord(_ offset: Int) -> MappedWord { MappedWord(header, offset) }
 
     // MARK: Rows
 
@@ -151,6 +151,11 @@ struct MeterFileState: @unchecked Sendable {
         byCache[identity.cache, default: []].append(index)
     }
 
+    /// Of the fixed part of the header.
+    static func checksum(_ format: UInt64, _ generation: UInt64) -> UInt64 {
+        MeterFileLayout.checksum(MeterFileLayout.magic, format, generation)
+    }
+
     static func checksum(_ generation: UInt64, _ index: Int, _ serial: UInt64, _ identity: RowIdentity) -> UInt64 {
         MeterFileLayout.checksum(
             generation, UInt64(index), serial, identity.tenant.rawValue, identity.cache.rawValue, identity.doorAndLane)
@@ -185,7 +190,7 @@ extension MeterFileState {
         try mapping.fillHoles(byteCount: mapped)
         let base = try mapping.map(offset: 0, byteCount: mapped)
 
-        let generation = try readHeader(base, rows: present, mapping: mapping)
+        let (generation, format) = try readHeader(base, rows: present, mapping: mapping)
         let rows = MappedWord(base, MeterFileLayout.Header.rows).value
         guard rows <= UInt64(present) else {
             let (bytes, overflow) = rows.multipliedReportingOverflow(by: UInt64(MeterFileLayout.rowBytes))
@@ -194,13 +199,15 @@ extension MeterFileState {
         }
         var state = MeterFileState(generation: generation, header: base)
         try state.readRows(present, path: path)
+        // Last, so that a file that is refused stays as it is.
+        if format != MeterFileLayout.formatWord { try state.takeOver(mapping) }
         return state
     }
 
-    /// Checks the header, writing it first if the file is new, and gives the generation.
+    /// Checks the header, writing it first if the file is new, and gives the generation and the format.
     private static func readHeader(
         _ base: UnsafeMutableRawPointer, rows: Int, mapping: CounterMapping
-    ) throws(MeterFileError) -> UInt64 {
+    ) throws(MeterFileError) -> (generation: UInt64, format: UInt64) {
         let path = mapping.path
         func word(_ offset: Int) -> MappedWord { MappedWord(base, offset) }
         let layout = MeterFileLayout.Header.self
@@ -213,25 +220,25 @@ extension MeterFileState {
             let generation = UInt64.random(in: 1 ... .max)
             word(layout.format).value = MeterFileLayout.formatWord
             word(layout.generation).value = generation
-            word(layout.checksum).value = MeterFileLayout.checksum(
-                MeterFileLayout.magic, MeterFileLayout.formatWord, generation)
+            word(layout.checksum).value = checksum(MeterFileLayout.formatWord, generation)
             word(layout.rows).value = UInt64(rows)
             word(layout.nextSerial).value = 1
             word(layout.lastAlive).value = 0
             word(layout.magic).publish(MeterFileLayout.magic)
             try mapping.sync()
-            return generation
+            return (generation, MeterFileLayout.formatWord)
         }
         guard word(layout.magic).value == MeterFileLayout.magic else { throw .notACounterFile(path: path) }
         let format = word(layout.format).value
         let generation = word(layout.generation).value
-        guard
-            word(layout.checksum).value == MeterFileLayout.checksum(MeterFileLayout.magic, format, generation)
-        else { throw .damagedHeader(path: path) }
-        guard format == MeterFileLayout.formatWord else {
+        let found = word(layout.checksum).value
+        guard found == checksum(format, generation) || isTakeOverBegun(format, generation, checksum: found) else {
+            throw .damagedHeader(path: path)
+        }
+        guard format == MeterFileLayout.formatWord || format == MeterFileLayout.formatWordOfVersion1 else {
             throw .unsupportedVersion(path: path, found: UInt32(truncatingIfNeeded: format))
         }
-        return generation
+        return (generation, format)
     }
 
     /// Reads every row that the file has room for: also beyond the count of the header, so that a damaged count cannot

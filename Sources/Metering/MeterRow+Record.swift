@@ -80,10 +80,13 @@ extension MeterRow {
         add(.publishes, 1)
     }
 
-    /// A message delivered to one subscriber. It is no call.
-    package func recordDelivery(messageBytes: Int) {
-        let chunks = BillingPolicy.message(byteCount: messageBytes)
-        add(.deliveries, 1)
+    /// Messages delivered to one subscriber. They are no calls.
+    ///
+    /// - Parameters:
+    ///   - chunks: The sum of ``BillingPolicy/message(byteCount:)`` over the messages.
+    ///   - messageBytes: The sum of their sizes.
+    package func recordDeliveries(messages: Int, chunks: UInt64, messageBytes: Int) {
+        add(.deliveries, UInt64(max(0, messages)))
         add(.operations, chunks)
         add(.responseChunks, chunks)
         add(.bytesOut, UInt64(max(0, messageBytes)))

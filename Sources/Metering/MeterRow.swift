@@ -29,29 +29,43 @@ package struct MeterRow: @unchecked Sendable {
         (cells + MeterRow.index(of: meter)).pointee.load(ordering: .relaxed)
     }
 
-    /// The cell of a meter: its raw value. The raw value itself is a function of another module that is not inlined;
-    /// the tag of an enum without payloads is its position in the declaration, which a test holds equal.
+    /// The cell of a meter, counted from ``cells``: its raw value, and for the newer ones a place before it. Where the
+    /// meter is a constant, so is this.
+    ///
+    /// The raw value itself is a function of another module that is not inlined; the tag of an enum without payloads is
+    /// its position in the declaration, which a test holds equal.
     @inlinable @inline(__always)
     package static func index(of meter: Meter) -> Int {
-        Int(unsafeBitCast(meter, to: UInt8.self))
+        index(ofCell: Int(unsafeBitCast(meter, to: UInt8.self)))
+    }
+
+    /// As the layout of the row has them: the cells from 16 to 23 lie before the cell 0.
+    @inlinable @inline(__always)
+    static func index(ofCell cell: Int) -> Int {
+        cell < 16 ? cell : cell &- 24
     }
 }
 
-/// All sixteen cells of a row, read one by one: each whole, together of no single instant.
-typealias MeterValues = SIMD16<UInt64>
-
 extension MeterRow {
+    /// The counts of every meter, read one by one: each whole, together of no single instant.
     var values: MeterValues {
         var values = MeterValues()
-        for index in 0..<MeterFileLayout.cellCount {
-            values[index] = (cells + index).pointee.load(ordering: .relaxed)
+        for meter in 0..<Meter.count {
+            values[meter] = (cells + MeterRow.index(ofCell: meter)).pointee.load(ordering: .relaxed)
         }
         return values
     }
 
     /// Only for a row that nobody owns.
     func clear() {
-        for index in 0..<MeterFileLayout.cellCount {
+        for index in -MeterFileLayout.earlierCellCount..<MeterFileLayout.cellCount {
+            (cells + index).pointee.store(0, ordering: .relaxed)
+        }
+    }
+
+    /// Zeroes the cells that a row of version 1 does not have. Only for a row that nobody owns.
+    func clearEarlierCells() {
+        for index in -MeterFileLayout.earlierCellCount..<0 {
             (cells + index).pointee.store(0, ordering: .relaxed)
         }
     }

@@ -21,6 +21,10 @@ package enum ConfigurationEntry: String, CaseIterable, Sendable {
     case logLevel = "log_level"
     case logFormat = "log_format"
     case shutdownGrace = "shutdown_grace"
+    case topicHeartbeat = "topic_heartbeat"
+    case topicRetainedMessages = "topic_retained_messages"
+    case topicRetainedBytes = "topic_retained_bytes"
+    case topicRetainedSeconds = "topic_retained_seconds"
     case maxItemBytes = "sizes.max_item_bytes"
     case maxElementBytes = "sizes.max_element_bytes"
     case maxMessageBytes = "sizes.max_message_bytes"
@@ -34,14 +38,19 @@ package enum ConfigurationEntry: String, CaseIterable, Sendable {
         case text
         /// A whole number, or a string that a flag would take.
         case number
+        /// A number, or a string that a flag would take.
+        case decimal
     }
 
     var kind: Kind {
         switch self {
         case .dev, .allowCleartext, .emulator:
             .switched
-        case .eventLoops, .memory, .shutdownGrace, .maxItemBytes, .maxElementBytes, .maxMessageBytes, .maxKeyBytes:
+        case .eventLoops, .memory, .shutdownGrace, .topicRetainedMessages, .topicRetainedBytes, .topicRetainedSeconds,
+            .maxItemBytes, .maxElementBytes, .maxMessageBytes, .maxKeyBytes:
             .number
+        case .topicHeartbeat:
+            .decimal
         case .config, .dataDirectory, .http, .resp, .ops, .seal, .endpoint, .tlsCertificate, .tlsKey, .emulatorAdmin,
             .logLevel, .logFormat:
             .text

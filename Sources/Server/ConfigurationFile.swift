@@ -64,7 +64,8 @@ struct ConfigurationFile {
                 throw ConfigurationError("\(path) has an unknown entry \(quoted(fullName))")
             }
             switch (entry.kind, value) {
-            case (.switched, .bool), (.text, .text), (.number, .text), (.number, .integer):
+            case (.switched, .bool), (.text, .text), (.number, .text), (.number, .integer), (.decimal, .text),
+                (.decimal, .integer), (.decimal, .decimal):
                 continue
             case (.switched, _):
                 throw ConfigurationError("\(fullName) in \(path) must be true or false")
@@ -72,6 +73,8 @@ struct ConfigurationFile {
                 throw ConfigurationError("\(fullName) in \(path) must be a string")
             case (.number, _):
                 throw ConfigurationError("\(fullName) in \(path) must be a whole number or a string")
+            case (.decimal, _):
+                throw ConfigurationError("\(fullName) in \(path) must be a number or a string")
             }
         }
     }
@@ -80,6 +83,7 @@ struct ConfigurationFile {
     private enum Node: Decodable {
         case bool(Bool)
         case integer(Int)
+        case decimal
         case text(String)
         case object([String: Node])
         case other
@@ -98,6 +102,8 @@ struct ConfigurationFile {
                 self = .bool(bool)
             } else if let integer = try? value.decode(Int.self) {
                 self = .integer(integer)
+            } else if (try? value.decode(Double.self)) != nil {
+                self = .decimal
             } else if let text = try? value.decode(String.self) {
                 self = .text(text)
             } else {

@@ -86,6 +86,11 @@ struct ConfigurationLayers {
             {
                 return Configured(value: String(value), name: layer.origin.name(of: entry))
             }
+            if let number = try? layer.snapshot.value(forKey: key, type: .double).value,
+                case .double(let value) = number.content
+            {
+                return Configured(value: String(value), name: layer.origin.name(of: entry))
+            }
         }
         return nil
     }

@@ -1,3 +1,4 @@
+import CacheService
 import Catalog
 import Engine
 import Foundation
@@ -5,9 +6,11 @@ import Logging
 import Metering
 import ServiceLifecycle
 import Tenancy
+import Topics
 
-/// What goes on beside the requests: memory of expired and flushed items, folding of counters into the ledger, removal
-/// of what has expired in the catalog. Each on a thread of its own, so that a slow disk holds up nothing else.
+/// What goes on beside the requests: memory of expired and flushed items, ageing of topics, folding of counters into the
+/// ledger, removal of what has expired in the catalog. Each on a thread of its own, so that a slow disk holds up nothing
+/// else.
 struct Maintenance: Service {
     let rooms: Rooms
     let logger: Logger
@@ -18,10 +21,11 @@ struct Maintenance: Service {
             var slices = 0
             while rooms.engine.tick(now: rooms.clock.now()), slices < 64 { slices += 1 }
         }
+        let topics = Repeater(name: "topics", every: 1) { rooms.service.topics.tick(now: rooms.clock.now()) }
         let ledger = Repeater(name: "ledger", every: 1) { fold() }
         let purge = Repeater(name: "purge", every: 300) { removeExpired() }
         try? await gracefulShutdown()
-        for repeater in [engine, ledger, purge] { repeater.stop() }
+        for repeater in [engine, topics, ledger, purge] { repeater.stop() }
     }
 
     private func fold() {

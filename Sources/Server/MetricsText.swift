@@ -3,8 +3,9 @@ import Catalog
 import Engine
 import Metering
 import Tenancy
+import Topics
 
-/// The metrics of the process in Prometheus text form (exposition format 0.0.4). Per cache: what the engine holds now.
+/// The metrics of the process in Prometheus text form (exposition format 0.0.4). Per cache: what it holds now.
 /// What callers did is in the usage call, which bills; metrics are for watching.
 struct MetricsText {
     private var text = ""
@@ -27,18 +28,21 @@ struct MetricsText {
     var bytes: [UInt8] { Array(text.utf8) }
 
     private mutating func caches(_ service: CacheService, _ snapshot: CatalogSnapshot) {
-        var held: [(labels: [(String, String)], statistics: EngineCacheStatistics)] = []
+        var held: [(labels: [(String, String)], statistics: CacheStatistics)] = []
         for cache in snapshot.caches {
             guard let statistics = service.statistics(cache.id), let tenant = snapshot.tenant(cache.tenant) else {
                 continue
             }
             held.append(([("tenant", tenant.name.text), ("cache", cache.name.text)], statistics))
         }
-        let metrics: [(String, String, String, (EngineCacheStatistics) -> Int)] = [
-            ("martlet_cache_items", "gauge", "Items held.", { $0.items }),
-            ("martlet_cache_bytes", "gauge", "Bytes charged.", { $0.bytes }),
-            ("martlet_cache_evictions_total", "counter", "Items evicted.", { Int(clamping: $0.evictions) }),
-            ("martlet_cache_expirations_total", "counter", "Items expired.", { Int(clamping: $0.expirations) }),
+        let metrics: [(String, String, String, (CacheStatistics) -> Int)] = [
+            ("martlet_cache_items", "gauge", "Items held.", { $0.items.items }),
+            ("martlet_cache_bytes", "gauge", "Bytes charged.", { $0.items.bytes }),
+            ("martlet_cache_evictions_total", "counter", "Items evicted.", { Int(clamping: $0.items.evictions) }),
+            ("martlet_cache_expirations_total", "counter", "Items expired.", { Int(clamping: $0.items.expirations) }),
+            ("martlet_cache_topics", "gauge", "Topics with subscribers or messages.", { $0.topics.topics }),
+            ("martlet_cache_topic_bytes", "gauge", "Bytes charged for topics.", { $0.topics.bytes }),
+            ("martlet_cache_subscriptions", "gauge", "Open subscriptions.", { $0.topics.subscriptions }),
         ]
         for (name, kind, help, value) in metrics where !held.isEmpty {
             header(name, kind, help)

@@ -9,6 +9,7 @@ import Logging
 import Metering
 import Synchronization
 import Tenancy
+import Topics
 
 /// Everything behind the doors, opened in the order in which it depends on each other.
 final class Rooms: Sendable {
@@ -53,7 +54,9 @@ final class Rooms: Sendable {
             catalog: catalog, engine: engine, choice: .embedded, meters: meters,
             verifier: TokenVerifier(authority: authority), verification: VerificationQueue(capacity: 1024),
             failures: FailureMemory(now: now), sizes: configuration.sizes, clock: clock, defaultTenant: defaultTenant,
-            bodyBytes: max(64 << 20, configuration.memoryBytes / 8))
+            bodyBytes: max(64 << 20, configuration.memoryBytes / 8),
+            topics: TopicHub(limits: TopicLimits(configuration)),
+            heartbeatMilliseconds: configuration.topics.heartbeatMilliseconds)
         relay.connect(service)
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority),
@@ -96,6 +99,16 @@ private final class PublishRelay: Sendable {
 
     func publish(_ snapshot: CatalogSnapshot) {
         service.withLock { $0 }?.catalogChanged(snapshot)
+    }
+}
+
+extension TopicLimits {
+    fileprivate init(_ configuration: ServeConfiguration) {
+        self.init()
+        messagesPerTopic = configuration.topics.retainedMessages
+        bytesPerTopic = configuration.topics.retainedBytes
+        retentionMilliseconds = configuration.topics.retainedMilliseconds
+        totalBytes = configuration.memoryBytes / 8
     }
 }
 

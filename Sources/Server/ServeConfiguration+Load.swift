@@ -53,6 +53,7 @@ extension ServeConfiguration {
                 )
             ),
             sizes: try layers.sizes(),
+            topics: try layers.topics(),
             shutdownGraceSeconds: try layers.count(
                 .shutdownGrace, in: 0...ServeDefaults.maxShutdownGraceSeconds,
                 default: ServeDefaults.shutdownGraceSeconds
@@ -104,6 +105,31 @@ extension ConfigurationLayers {
             )
         }
         return value
+    }
+
+    /// Seconds with up to three decimal places, as milliseconds. Read digit by digit: a binary fraction of a decimal one
+    /// would be rounded, and would take `1e3`, `inf` and `0x1p4` too.
+    fileprivate func milliseconds(
+        _ entry: ConfigurationEntry, in range: ClosedRange<Int64>, default milliseconds: Int64
+    ) throws(ConfigurationError) -> Int64 {
+        guard let configured = try text(entry) else { return milliseconds }
+        let parts = configured.value.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let places = parts.count == 2 ? parts[1] : "0"
+        let isNumber = parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+        guard isNumber, parts[0].utf8.count <= 9, places.utf8.count <= 3, let seconds = Int64(parts[0]),
+            let fraction = Int64(places + String(repeating: "0", count: 3 - places.utf8.count)),
+            range.contains(seconds * 1000 + fraction)
+        else {
+            throw configured.refuse(
+                "must be a number of seconds from \(Self.seconds(range.lowerBound)) to "
+                    + "\(Self.seconds(range.upperBound)) with at most three decimals, is \(quoted(configured.value))")
+        }
+        return seconds * 1000 + fraction
+    }
+
+    /// Milliseconds as seconds, for a sentence.
+    private static func seconds(_ milliseconds: Int64) -> String {
+        milliseconds % 1000 == 0 ? "\(milliseconds / 1000)" : "\(Double(milliseconds) / 1000)"
     }
 
     fileprivate func size(
@@ -218,5 +244,23 @@ extension ConfigurationLayers {
         sizes.messageBytes = try size(.maxMessageBytes, in: range, default: sizes.messageBytes)
         sizes.keyBytes = try size(.maxKeyBytes, in: range, default: sizes.keyBytes)
         return sizes
+    }
+
+    fileprivate func topics() throws(ConfigurationError) -> TopicConfiguration {
+        TopicConfiguration(
+            heartbeatMilliseconds: try milliseconds(
+                .topicHeartbeat, in: ServeDefaults.topicHeartbeatRange,
+                default: ServeDefaults.topicHeartbeatMilliseconds),
+            retainedMessages: try count(
+                .topicRetainedMessages, in: 0...ServeDefaults.maxTopicRetainedMessages,
+                default: ServeDefaults.topicRetainedMessages),
+            retainedBytes: try size(
+                .topicRetainedBytes, in: 0...ServeDefaults.maxTopicRetainedBytes,
+                default: ServeDefaults.topicRetainedBytes),
+            retainedMilliseconds: Int64(
+                try count(
+                    .topicRetainedSeconds, in: 0...ServeDefaults.maxTopicRetainedSeconds,
+                    default: ServeDefaults.topicRetainedSeconds)) * 1000
+        )
     }
 }

@@ -27,6 +27,7 @@ package struct ServeConfiguration: Sendable {
     package var log: LogConfiguration
     /// The sizes that hold where neither a cache nor its tenant sets its own.
     package var sizes: SizeDefaults
+    package var topics: TopicConfiguration
     /// How long a drain waits for what is in flight.
     package var shutdownGraceSeconds: Int
     /// The name of the machine, for the certificate.
@@ -66,6 +67,15 @@ package enum ServeDefaults {
     package static let log = LogConfiguration(level: .info, format: .text)
     package static let shutdownGraceSeconds = 30
     package static let maxShutdownGraceSeconds = 3600
+    package static let topicHeartbeatMilliseconds: Int64 = 10_000
+    package static let topicHeartbeatRange: ClosedRange<Int64> = 250...3_600_000
+    package static let topicRetainedMessages = 1024
+    package static let maxTopicRetainedMessages = 1_000_000
+    package static let topicRetainedBytes = 4 << 20
+    /// Of one topic; a number so large leaves it to the memory that all topics share.
+    package static let maxTopicRetainedBytes = 1 << 40
+    package static let topicRetainedSeconds = 300
+    package static let maxTopicRetainedSeconds = 86_400
     package static let maxEventLoops = 256
     /// Below this the engine has no room to work in; it is most often a unit forgotten behind a number.
     package static let minMemoryBytes = 1 << 20

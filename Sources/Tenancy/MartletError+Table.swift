@@ -10,16 +10,18 @@ extension MartletError {
             ErrorRow("CredentialRevoked", http: 401, grpc: 16, resp: "NOAUTH", webSocket: 4403)
         case .permissionDenied:
             ErrorRow("PermissionDenied", http: 403, grpc: 7, resp: "NOPERM", webSocket: 4403)
-        case .cacheNotFound:
+        case .cacheNotFound, .notFound:
             ErrorRow("NotFound", http: 404, grpc: 5, webSocket: 4404)
-        case .keyNotFound, .notFound:
+        case .keyNotFound:
             ErrorRow("NotFound", http: 404, grpc: 5)
         case .methodNotAllowed:
             ErrorRow("MethodNotAllowed", http: 405, grpc: 12)
         case .alreadyExists:
             ErrorRow("AlreadyExists", http: 409, grpc: 6)
-        case .invalidArgument, .malformed:
+        case .invalidArgument:
             ErrorRow("InvalidArgument", http: 400, grpc: 3, webSocket: 1007)
+        case .malformed:
+            ErrorRow("InvalidArgument", http: 400, grpc: 3, webSocket: 1002)
         case .uriTooLong:
             ErrorRow("URITooLong", http: 414, grpc: 3)
         case .headersTooLarge:
@@ -28,6 +30,8 @@ extension MartletError {
             ErrorRow("RequestTimeout", http: 408, grpc: 4)
         case .expectationFailed:
             ErrorRow("ExpectationFailed", http: 417, grpc: 3)
+        case .upgradeRequired:
+            ErrorRow("UpgradeRequired", http: 426, grpc: 3, webSocket: 1002)
         case .preconditionFailed:
             ErrorRow("PreconditionFailed", http: 412, grpc: 9)
         case .wrongType:
@@ -76,6 +80,7 @@ extension MartletError {
         case .headersTooLarge(let limit): "the header fields are larger than \(limit) bytes"
         case .requestTimeout: "the request did not arrive in time"
         case .expectationFailed: "only the expectation 100-continue can be met"
+        case .upgradeRequired: "only version 13 of the WebSocket protocol is spoken here"
         case .preconditionFailed: "the condition does not hold for the stored value"
         case .wrongType: "the key holds a value of another type"
         case .notAnInteger: "the stored value is not an integer"

@@ -25,6 +25,8 @@ package enum MartletError: Error, Equatable, Sendable {
     case headersTooLarge(limit: Int)
     case requestTimeout
     case expectationFailed
+    /// A WebSocket handshake of a version that is not spoken.
+    case upgradeRequired
     // State
     case preconditionFailed
     case wrongType

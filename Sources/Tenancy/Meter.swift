@@ -33,6 +33,8 @@ package enum Meter: Int, CaseIterable, Sendable {
     /// Messages published to and delivered from topics.
     case publishes
     case deliveries
+    /// The time for which subscriptions were open, summed over them: long polls too.
+    case subscriptionMilliseconds
 
     package var name: String {
         switch self {
@@ -52,6 +54,7 @@ package enum Meter: Int, CaseIterable, Sendable {
         case .elementsOut: "elements_out"
         case .publishes: "publishes"
         case .deliveries: "deliveries"
+        case .subscriptionMilliseconds: "subscription_milliseconds"
         }
     }
 

@@ -123,6 +123,31 @@ struct Serve: AsyncParsableCommand {
             .shutdownGrace, "\(ServeDefaults.shutdownGraceSeconds)", value: "seconds"))
     var shutdownGrace: String?
 
+    @Option(
+        help: Serve.help(
+            "The seconds after which a subscriber of a topic hears that its connection lives, 0.25 to 3600.",
+            .topicHeartbeat, "10", value: "seconds"))
+    var topicHeartbeat: String?
+
+    @Option(
+        help: Serve.help(
+            """
+            How many messages a topic keeps for subscribers who come back, 0 to \
+            \(ServeDefaults.maxTopicRetainedMessages).
+            """,
+            .topicRetainedMessages, "\(ServeDefaults.topicRetainedMessages)", value: "n"))
+    var topicRetainedMessages: String?
+
+    @Option(
+        help: Serve.help("How many bytes of messages a topic keeps.", .topicRetainedBytes, "4MiB", value: "size"))
+    var topicRetainedBytes: String?
+
+    @Option(
+        help: Serve.help(
+            "For how many seconds a topic keeps messages, 0 to \(ServeDefaults.maxTopicRetainedSeconds).",
+            .topicRetainedSeconds, "\(ServeDefaults.topicRetainedSeconds)", value: "seconds"))
+    var topicRetainedSeconds: String?
+
     func run() async throws {
         let configuration: ServeConfiguration
         do {
@@ -161,6 +186,10 @@ struct Serve: AsyncParsableCommand {
         flags.set(.logLevel, logLevel)
         flags.set(.logFormat, logFormat)
         flags.set(.shutdownGrace, shutdownGrace)
+        flags.set(.topicHeartbeat, topicHeartbeat)
+        flags.set(.topicRetainedMessages, topicRetainedMessages)
+        flags.set(.topicRetainedBytes, topicRetainedBytes)
+        flags.set(.topicRetainedSeconds, topicRetainedSeconds)
         return flags
     }
 

@@ -1,12 +1,16 @@
 """What a newcomer does in the first minutes, with the real curl: over HTTP/1.1, HTTP/2 and TLS."""
 
+import contextlib
 import json
+import os
+import signal
 import ssl
 import subprocess
 
 import pytest
 
-from support.waiting import eventually
+from support.server import REPOSITORY
+from support.waiting import PATIENCE, eventually
 
 CART = b'{"items":[{"sku":"A-1","count":2},{"sku":"B-7","count":1}]}'
 
@@ -100,6 +104,42 @@ def test_the_transcript_of_the_readme_works(curl, tmp_path):
 
     # One to put, one to get, and one for the call that was refused.
     eventually(lambda: operations() == 3, within=3, what="three operations on the bill")
+
+
+def test_the_topics_of_the_readme_work(make_server, tmp_path):
+    """What stands in the README, word for word but for the port, which is taken on a developer's machine."""
+    server = make_server()
+    _, _, section = (REPOSITORY / "README.md").read_text().partition("## Topics\n")
+    script = section.partition("```sh\n")[2].partition("```")[0]
+    assert script.count("localhost:8080") == 3
+    output = tmp_path / "output"
+    with open(output, "wb") as stream:
+        shell = subprocess.Popen(
+            ["bash", "-eu", "-c", script.replace("localhost:8080", server.ready["http"])],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            env=os.environ | {"ROOT": server.root_key},
+            # The subscriber stays in the background: it is ended with its group.
+            start_new_session=True,
+        )
+    try:
+        assert shell.wait(PATIENCE) == 0
+        eventually(lambda: b"event: item" in output.read_bytes().rpartition(b"\n\n")[0], what="the message")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGTERM)
+    events = output.read_text().split("\n\n")
+    assert events[0] == "event: heartbeat\ndata: {}"
+    name, id, data = events[1].split("\n")
+    assert name == "event: item"
+    item = json.loads(data.removeprefix("data: "))
+    assert id == f"id: {item['sequence_page']}:1"
+    assert item == {
+        "topic_sequence_number": 1,
+        "sequence_page": item["sequence_page"],
+        "value": {"text": "hello"},
+        "publisher_id": "user-42",
+    }
 
 
 def test_a_body_that_curl_announces_first_arrives_whole(curl, tmp_path):

@@ -22,6 +22,11 @@ METERS = [
     "request_chunks",
     "response_chunks",
     "conditional_operations",
+    "elements_in",
+    "elements_out",
+    "publishes",
+    "deliveries",
+    "subscription_milliseconds",
 ]
 
 KEY = "ten-bytes-"

@@ -7,7 +7,7 @@ import Testing
 struct AdminRoutesCacheTests {
     private static let fields = [
         "name", "tenant", "limits", "labels", "compression", "owner", "created_at", "items", "bytes", "evictions",
-        "expirations",
+        "expirations", "topics", "topic_bytes", "topic_evictions", "retained_messages", "subscriptions",
     ]
 
     @Test(arguments: ["", "{}"])

@@ -246,13 +246,13 @@ import Testing
     @Test func newerFormatIsRefusedByItsVersion() throws {
         let directory = try DataDirectory()
         let generation = try MeterFile(path: directory.counters).generation
-        let format = UInt64(MeterFileLayout.rowBytes) << 32 | 2
+        let format = UInt64(MeterFileLayout.rowBytes) << 32 | 3
         let checksum = MeterFileLayout.checksum(MeterFileLayout.magic, format, generation)
         try directory.overwriteCounters(
             at: MeterFileLayout.Header.format, with: withUnsafeBytes(of: format.littleEndian) { Array($0) })
         try directory.overwriteCounters(
             at: MeterFileLayout.Header.checksum, with: withUnsafeBytes(of: checksum.littleEndian) { Array($0) })
-        #expect(throws: MeterFileError.unsupportedVersion(path: directory.counters, found: 2)) {
+        #expect(throws: MeterFileError.unsupportedVersion(path: directory.counters, found: 3)) {
             try MeterFile(path: directory.counters)
         }
     }

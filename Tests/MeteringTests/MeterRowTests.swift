@@ -5,10 +5,38 @@ import Testing
 
 @Suite struct MeterRowTests {
     @Test func everyMeterHasItsOwnCellByItsRawValue() {
-        #expect(Meter.count == MeterFileLayout.cellCount)
+        var offsets = Set<Int>()
         for meter in Meter.allCases {
-            #expect(MeterRow.index(of: meter) == meter.rawValue)
+            #expect(MeterRow.index(of: meter) == MeterRow.index(ofCell: meter.rawValue))
+            let offset = MeterFileLayout.cellsOffset + 8 * MeterRow.index(of: meter)
+            #expect(offset == (meter.rawValue < 16 ? 128 + 8 * meter.rawValue : 64 + 8 * (meter.rawValue - 16)))
+            // On the lines that the row's lane alone writes.
+            #expect((64...(MeterFileLayout.rowBytes - 8)).contains(offset))
+            offsets.insert(offset)
         }
+        #expect(offsets.count == Meter.count)
+    }
+
+    /// Neighbours in the file, each cell with a number of its own: none overwrites another.
+    @Test func cellsOfNeighboursDoNotOverlap() throws {
+        let directory = try DataDirectory()
+        let file = try MeterFile(path: directory.counters)
+        let rows = try (0..<3).map {
+            try file.row(lane: $0, tenant: TenantID(rawValue: 1), cache: CacheID(rawValue: 1), door: .rest)
+        }
+        for (number, row) in rows.enumerated() {
+            for meter in Meter.allCases { row.add(meter, UInt64(100 * number + meter.rawValue + 1)) }
+        }
+        for (number, row) in rows.enumerated() {
+            for meter in Meter.allCases {
+                #expect(row.count(of: meter) == UInt64(100 * number + meter.rawValue + 1))
+                #expect(row.values[meter.rawValue] == row.count(of: meter))
+            }
+        }
+        rows[1].clear()
+        #expect(rows[1].values == MeterValues())
+        #expect(rows[0].count(of: .deliveries) == 16 && rows[2].count(of: .subscriptionMilliseconds) == 217)
+        withExtendedLifetime(file) {}
     }
 
     private func counted(_ record: (MeterRow) -> Void) throws -> [Meter: UInt64] {
@@ -77,7 +105,7 @@ import Testing
                 .calls: 1, .publishes: 1, .operations: 2, .requestChunks: 2, .bytesIn: 1_500,
             ])
         #expect(
-            try counted { $0.recordDelivery(messageBytes: 1_500) } == [
+            try counted { $0.recordDeliveries(messages: 1, chunks: 2, messageBytes: 1_500) } == [
                 .deliveries: 1, .operations: 2, .responseChunks: 2, .bytesOut: 1_500,
             ])
     }

@@ -37,6 +37,11 @@ struct ConfigurationTests {
         #expect(configuration.log == LogConfiguration(level: .info, format: .text))
         #expect(configuration.sizes.itemBytes == 5_000_192)
         #expect(configuration.shutdownGraceSeconds == 30)
+        #expect(
+            configuration.topics
+                == TopicConfiguration(
+                    heartbeatMilliseconds: 10_000, retainedMessages: 1_024, retainedBytes: 4 << 20,
+                    retainedMilliseconds: 300_000))
         #expect(configuration.hostName == "build-3")
     }
 
@@ -101,7 +106,8 @@ struct ConfigurationTests {
             (ConfigurationEntry.dataDirectory, "d"), (.http, "127.0.0.1:1"), (.resp, "127.0.0.1:2"),
             (.ops, "127.0.0.1:3"), (.eventLoops, "2"), (.memory, "64MiB"), (.seal, "off"), (.endpoint, "e.example"),
             (.logLevel, "debug"), (.logFormat, "json"), (.shutdownGrace, "5"), (.maxItemBytes, "100"),
-            (.maxElementBytes, "101"), (.maxMessageBytes, "102"), (.maxKeyBytes, "103"),
+            (.maxElementBytes, "101"), (.maxMessageBytes, "102"), (.maxKeyBytes, "103"), (.topicHeartbeat, "2.5"),
+            (.topicRetainedMessages, "7"), (.topicRetainedBytes, "64KiB"), (.topicRetainedSeconds, "8"),
         ]
     ) func aValueMeansTheSameWhereverItStands(entry: ConfigurationEntry, value: String) throws {
         let directory = try TemporaryDirectory()
@@ -169,6 +175,56 @@ struct ConfigurationTests {
 
     @Test(arguments: ["0", "257", "-1", "two", "1.5", ""]) func aCountOutsideItsRangeIsRefused(text: String) {
         #expect(throws: ConfigurationError.self) { try load([.eventLoops: text]) }
+    }
+
+    @Test(
+        arguments: [
+            ("10", 10_000), ("0.25", 250), ("0.250", 250), ("2.5", 2_500), ("59.999", 59_999), ("3600", 3_600_000),
+            ("3600.000", 3_600_000), ("007", 7_000),
+        ] as [(String, Int64)]
+    ) func aHeartbeatIsSecondsWithDecimals(text: String, milliseconds: Int64) throws {
+        #expect(try load([.topicHeartbeat: text]).topics.heartbeatMilliseconds == milliseconds)
+    }
+
+    @Test(arguments: [
+        "", "0", "0.249", "3600.001", "3601", "-1", "+1", "1.", ".5", ".", "1.2.3", "1.0001", "1e1", "inf", "nan",
+        "1,5", "1s", " 1", "0x1", "١", "99999999999999999999",
+    ])
+    func aHeartbeatThatIsNoneIsRefused(text: String) {
+        let range = "from 0.25 to 3600 with at most three decimals"
+        expect("--topic-heartbeat must be a number of seconds \(range), is \"\(text)\"") {
+            () throws(ConfigurationError) in try load([.topicHeartbeat: text])
+        }
+    }
+
+    @Test(
+        arguments: [
+            (#"{"topic_heartbeat": 2}"#, 2_000), (#"{"topic_heartbeat": 0.75}"#, 750),
+            (#"{"topic_heartbeat": 59.999}"#, 59_999), (#"{"topic_heartbeat": "1.5"}"#, 1_500),
+        ] as [(String, Int64)]
+    ) func aHeartbeatInTheFileIsANumberOrAString(json: String, milliseconds: Int64) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(json, to: "c.json")
+        #expect(try load([.config: file]).topics.heartbeatMilliseconds == milliseconds)
+    }
+
+    @Test func whatTopicsRetainHasItsRanges() throws {
+        let least = try load([.topicRetainedMessages: "0", .topicRetainedBytes: "0", .topicRetainedSeconds: "0"]).topics
+        #expect(least.retainedMessages == 0 && least.retainedBytes == 0 && least.retainedMilliseconds == 0)
+        let most = try load([
+            .topicRetainedMessages: "1000000", .topicRetainedBytes: "1TiB", .topicRetainedSeconds: "86400",
+        ]).topics
+        #expect(most.retainedMessages == 1_000_000)
+        #expect(most.retainedBytes == 1 << 40)
+        #expect(most.retainedMilliseconds == 86_400_000)
+        for (entry, text) in [
+            (ConfigurationEntry.topicRetainedMessages, "1000001"), (.topicRetainedMessages, "1.5"),
+            (.topicRetainedBytes, "2TiB"), (.topicRetainedBytes, "-1"), (.topicRetainedSeconds, "86401"),
+            (.topicRetainedSeconds, "0.5"),
+        ] {
+            let error = #expect(throws: ConfigurationError.self) { try load([entry: text]) }
+            #expect(error?.description.hasPrefix("\(entry.flag ?? "") must be ") == true)
+        }
     }
 
     @Test(arguments: [
@@ -258,6 +314,9 @@ struct ConfigurationTests {
             (#"{"http": null}"#, "http in FILE must be a string"),
             (#"{"event_loops": true}"#, "event_loops in FILE must be a whole number or a string"),
             (#"{"event_loops": 1.5}"#, "event_loops in FILE must be a whole number or a string"),
+            (#"{"topic_heartbeat": true}"#, "topic_heartbeat in FILE must be a number or a string"),
+            (#"{"topic_heartbeat": [1]}"#, "topic_heartbeat in FILE must be a number or a string"),
+            (#"{"topic_retained_seconds": 0.5}"#, "topic_retained_seconds in FILE must be a whole number or a string"),
             (#"{"memory": [1]}"#, "memory in FILE must be a whole number or a string"),
             (#"{"memory": {"a": 1}}"#, "memory in FILE must be a whole number or a string"),
             (#"{"memory": 99999999999999999999}"#, "memory in FILE must be a whole number or a string"),

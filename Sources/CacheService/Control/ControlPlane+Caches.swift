@@ -18,7 +18,7 @@ package struct CacheReport: Sendable {
     package let record: CacheRecord
     package let tenant: TenantName
     /// Nil when nobody has used the cache since the start: then it holds nothing.
-    package let statistics: EngineCacheStatistics?
+    package let statistics: CacheStatistics?
 }
 
 extension ControlPlane {

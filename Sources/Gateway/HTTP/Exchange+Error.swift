@@ -16,6 +16,11 @@ extension Exchange {
             head.extra.append(("retry-after", String((delay + 999) / 1000)))
         }
         if case .methodNotAllowed(let allowed) = error { head.extra.append(("allow", allowed)) }
+        if case .upgradeRequired = error {
+            head.extra.append(("sec-websocket-version", "\(WebSocketHandshake.version)"))
+            // A field of the connection, which HTTP/2 does not have (RFC 9113 section 8.2.2).
+            if streamID == 0 { head.extra.append(("upgrade", "websocket")) }
+        }
         if row.httpStatus == 401 { head.extra.append(("www-authenticate", "Bearer realm=\"martlet\"")) }
         respond(head, json: error.json)
     }
@@ -44,7 +49,7 @@ extension Exchange {
     var bodyLimitError: MartletError {
         rest.isControl
             ? .bodyTooLarge(limit: bodyLimit)
-            : .tooLarge(limit: .maxItemBytes, value: rest.itemBytesLimit)
+            : .tooLarge(limit: rest.sizeLimit.name, value: rest.sizeLimit.value)
     }
 }
 

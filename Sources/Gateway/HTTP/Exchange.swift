@@ -17,6 +17,12 @@ protocol ExchangeTransport: AnyObject {
     func reset(_ exchange: Exchange)
     /// Whether so many bytes of answers wait for this connection's reader that large ones have to wait unasked.
     var isCrowded: Bool { get }
+    /// Whether the reader of a response that goes on takes more now.
+    func isReady(_ exchange: Exchange) -> Bool
+    /// The head of a request whose response goes on is needed no more.
+    func dropHead(of exchange: Exchange)
+    /// Leaves HTTP for a WebSocket, where the version does that with the whole connection (HTTP/1.1).
+    func upgrade(_ exchange: Exchange, _ handshake: WebSocketHandshake, _ session: WebSocketSession)
     /// Puts the exchange aside until its reader has made room; then its door is asked to ``HTTPDoor/resume(_:)``.
     func park(_ exchange: Exchange)
 }
@@ -78,6 +84,10 @@ final class Exchange {
     private(set) var isResponded = false
     private(set) var isResponseEnded = false
     var responseBody = ByteBuffer()
+    /// A peer that stops sending has gone: nobody reads what goes on until somebody stops it.
+    var endsWithInput = false
+    /// The door waits for the reader: ``HTTPDoor/responseDrained(_:)``.
+    var awaitsReader = false
     /// How many bytes of ``responseBody`` the connection's backlog counts.
     var countedBacklog = 0
     var trailers: [(name: String, value: String)] = []
@@ -88,6 +98,7 @@ final class Exchange {
     // MARK: What doors keep between head and body
     var rest = RESTRequest()
     var adminCaller: Caller?
+    var topics: TopicsRequest?
 
     init(lane: GatewayLane, transport: any ExchangeTransport) {
         self.lane = lane
@@ -126,6 +137,9 @@ final class Exchange {
         if !trailers.isEmpty { trailers = [] }
         rest.reset()
         adminCaller = nil
+        if topics != nil { topics = nil }
+        awaitsReader = false
+        endsWithInput = false
         Self.empty(&requestBody)
         Self.empty(&responseBody)
     }
@@ -178,8 +192,25 @@ final class Exchange {
 
     func write(_ bytes: UnsafeRawBufferPointer) {
         guard isResponded, !isResponseEnded else { return }
+        // Until now there was nothing that the reader could have been slow to take.
+        if responseBody.readableBytes == 0 { progressedAt = lane.now }
         responseBody.writeBytes(bytes)
         transport.responseBodyReady(self)
+    }
+
+    /// Whether more may be written now. When it is not, ``HTTPDoor/responseDrained(_:)`` says when it is again.
+    var isReady: Bool {
+        guard isResponded, !isResponseEnded else { return false }
+        if transport.isReady(self) { return true }
+        awaitsReader = true
+        return false
+    }
+
+    /// Tells a door that waits for the reader that it may go on, once all that was written is taken.
+    func tellReaderIsBack() {
+        guard awaitsReader, responseBody.readableBytes == 0, !isResponseEnded else { return }
+        awaitsReader = false
+        door?.responseDrained(self)
     }
 
     func finish(trailers: [(name: String, value: String)] = []) {

@@ -31,35 +31,42 @@ extension GatewayLane {
     private func identifyAnew(
         _ exchange: Exchange, _ credential: ByteRange, _ proceed: @escaping (Exchange, LaneCaller) -> Void
     ) {
-        let peer = exchange.transport.peer
-        let identity = exchange.request.arena.withUnsafeBytes { bytes in
-            service.identify(bytes.slice(credential.range), address: peer.address, allowance: &peer.checks) {
-                let ticket = ExchangeTicket(exchange)
-                return { result in
-                    switch result {
-                    case .success, .failure(.revokedCredential): peer.checks.refund()  // the signature was good
-                    case .failure: break
-                    }
-                    guard let exchange = ticket.live else { return }
-                    self.beginTick()
-                    switch result {
-                    case .success(let caller):
-                        self.remember(caller, exchange, credential)
-                        proceed(exchange, caller)
-                    case .failure(let error):
-                        exchange.respond(error: error)
-                    }
+        let ticket = ExchangeTicket(exchange)
+        exchange.request.arena.withUnsafeBytes { bytes in
+            identify(bytes.slice(credential.range), peer: exchange.transport.peer) { result in
+                guard let exchange = ticket.live else { return }
+                switch result {
+                case .success(let caller):
+                    self.remember(caller, exchange, credential)
+                    proceed(exchange, caller)
+                case .failure(let error):
+                    exchange.respond(error: error)
                 }
             }
         }
+    }
+
+    /// Identifies whoever shows a credential.
+    ///
+    /// - Parameter proceed: Called once, at once or when a signature has been checked, in a tick of its own.
+    func identify(
+        _ credential: UnsafeRawBufferPointer, peer: Peer,
+        _ proceed: @escaping (Result<LaneCaller, MartletError>) -> Void
+    ) {
+        let identity = service.identify(credential, address: peer.address, allowance: &peer.checks) {
+            { result in
+                switch result {
+                case .success, .failure(.revokedCredential): peer.checks.refund()  // the signature was good
+                case .failure: break
+                }
+                self.beginTick()
+                proceed(result)
+            }
+        }
         switch identity {
-        case .known(let caller):
-            remember(caller, exchange, credential)
-            proceed(exchange, caller)
-        case .refused(let error):
-            exchange.respond(error: error)
-        case .later:
-            break
+        case .known(let caller): proceed(.success(caller))
+        case .refused(let error): proceed(.failure(error))
+        case .later: break
         }
     }
 

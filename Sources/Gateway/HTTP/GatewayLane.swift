@@ -28,11 +28,15 @@ final class GatewayLane {
     /// Bytes of responses that wait for readers, over all connections of the lane.
     var backlogBytes = 0
     private(set) var connections: [any LaneConnection] = []
+    /// Streams that go on by themselves, and those of them that have something to send (`LaneStream.swift`).
+    var streams: [any LaneStream] = []
+    var touched: [any LaneStream] = []
     private var exchanges: [Exchange] = []
     private var scratch = ByteBuffer()
     private let date: UnsafeMutableRawPointer
     private var dateSecond = Int64.min
     private var sweeps: RepeatedTask?
+    private var ticks: RepeatedTask?
 
     private var requestID: UInt64
     private let logsEveryRequest: Bool
@@ -49,6 +53,7 @@ final class GatewayLane {
         logsEveryRequest = logger.logLevel <= .debug
         date = .allocate(byteCount: HTTPDate.byteCount, alignment: 8)
         refreshDate()
+        service.onTopicsReady = { [unowned self] in drainTopics() }
     }
 
     deinit {
@@ -157,6 +162,8 @@ final class GatewayLane {
         sweeps = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
             lane.value.sweep()
         }
+        let tick = TimeAmount.milliseconds(ServiceLane.topicTickMilliseconds)
+        ticks = eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { _ in lane.value.tickStreams() }
     }
 
     private func sweep() {
@@ -168,11 +175,13 @@ final class GatewayLane {
     func drain() {
         isDraining = true
         beginTick()
+        drainStreams()
         for connection in connections { connection.drain() }
     }
 
     func closeAll() {
         sweeps?.cancel()
+        ticks?.cancel()
         for connection in connections { connection.closeNow() }
     }
 

@@ -13,6 +13,8 @@ protocol HTTPDoor: AnyObject {
     func receiveEnd(_ exchange: Exchange)
     /// An exchange that was parked may go on: its reader has made room. Called in the place of ``receiveHead(_:)``.
     func resume(_ exchange: Exchange)
+    /// The reader has taken what was written of a response that goes on, after ``Exchange/isReady`` was found off.
+    func responseDrained(_ exchange: Exchange)
     /// The peer or the connection went away before the response was complete. The exchange is of no use after it.
     func abandon(_ exchange: Exchange)
 }
@@ -20,5 +22,6 @@ protocol HTTPDoor: AnyObject {
 extension HTTPDoor {
     func receiveBody(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer) {}
     func resume(_ exchange: Exchange) { receiveHead(exchange) }
+    func responseDrained(_ exchange: Exchange) {}
     func abandon(_ exchange: Exchange) {}
 }

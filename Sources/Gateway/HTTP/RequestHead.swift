@@ -28,6 +28,8 @@ final class RequestHead {
     private(set) var fields: [Field] = []
     private(set) var method = HTTPMethod.other
     private(set) var path = ByteRange()
+    /// The request is an extended CONNECT for a WebSocket (RFC 8441).
+    private(set) var isWebSocketConnect = false
     /// The length of the request target, kept or not.
     private(set) var targetSize = 0
     /// Bytes of names and values so far, kept or not.
@@ -54,6 +56,7 @@ final class RequestHead {
         fields.removeAll(keepingCapacity: true)
         method = .other
         path = ByteRange()
+        isWebSocketConnect = false
         targetSize = 0
         size = 0
         isTooLarge = false
@@ -63,6 +66,11 @@ final class RequestHead {
 
     func setMethod(_ bytes: UnsafeRawBufferPointer) {
         method = HTTPMethod(bytes)
+    }
+
+    /// - Parameter bytes: the `:protocol` of an extended CONNECT.
+    func setProtocol(_ bytes: UnsafeRawBufferPointer) {
+        isWebSocketConnect = bytes.matchesIgnoringCase("websocket")
     }
 
     func setPath(_ bytes: UnsafeRawBufferPointer, limit: Int) {

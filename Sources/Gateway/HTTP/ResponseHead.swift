@@ -2,7 +2,7 @@ import Tenancy
 
 /// The content types that Martlet sends.
 enum ContentType: UInt8 {
-    case none, octetStream, json, jwks, text, csv, metrics
+    case none, octetStream, json, jwks, text, csv, metrics, eventStream
 
     var text: StaticString {
         switch self {
@@ -13,6 +13,7 @@ enum ContentType: UInt8 {
         case .text: "text/plain; charset=utf-8"
         case .csv: "text/csv; charset=utf-8"
         case .metrics: "text/plain; version=0.0.4; charset=utf-8"
+        case .eventStream: "text/event-stream"
         }
     }
 }

@@ -9,7 +9,7 @@ import Tenancy
 /// Requests of a pipeline are executed one after the other, each when the one before has been answered, so their
 /// answers cannot change places. What arrives meanwhile waits in `queue`, which one read fills at most: while it is not
 /// empty, nothing is read from the socket.
-final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTransport {
+final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, LaneConnection, ExchangeTransport {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -43,6 +43,12 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     private var isVersionOne = false
     private var lastActivity: Timestamp
     private var headBeganAt: Timestamp?
+    /// Since when every sweep has found the socket full.
+    private var fullSince: Timestamp?
+    /// The present request leaves HTTP for this, once it is complete.
+    private var upgrade: (handshake: WebSocketHandshake, session: WebSocketSession)?
+    /// The handler that reads requests, which goes when HTTP is left.
+    var decoder: ByteToMessageHandler<HTTPRequestDecoder>?
 
     init(lane: GatewayLane, peer: Peer) {
         self.lane = lane
@@ -104,7 +110,12 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if context.channel.isWritable {
             lane.beginTick()
             lastActivity = lane.now
-            if let exchange, isHeadWritten { responseBodyReady(exchange) }
+            fullSince = nil
+            if let exchange, isHeadWritten {
+                responseBodyReady(exchange)
+                exchange.tellReaderIsBack()
+                lane.flushTouched()
+            }
             drainQueue()
             flush()
         }
@@ -142,7 +153,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if case .some(.inputClosed) = event as? ChannelEvent {
             // Whoever has sent whole requests before still gets their answers.
             isInputClosed = true
-            if lingersSince != nil || (exchange == nil && queue.isEmpty) { close() }
+            if lingersSince != nil || (exchange == nil && queue.isEmpty) || exchange?.endsWithInput == true { close() }
             return
         }
         context.fireUserInboundEventTriggered(event)
@@ -162,7 +173,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     }
 
     private func mayRead(_ context: ChannelHandlerContext) -> Bool {
-        if lingersSince != nil { return true }
+        // Of a response that goes on, the end is to be noticed: that of whoever reads it.
+        if lingersSince != nil || exchange?.endsWithInput == true { return queue.isEmpty }
         // Behind a last request nothing is awaited. After an Upgrade or CONNECT the decoder would only hoard it.
         let isLast = isClosed || (closesAfterResponse && exchange?.isRequestEnded == true)
         return queue.isEmpty && !isBodyHeld && !isLast && context.channel.isWritable
@@ -305,6 +317,10 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     private func receiveEnd() {
         guard let exchange else { return }
         exchange.isRequestEnded = true
+        if upgrade != nil {
+            leaveHTTP()
+            return
+        }
         exchange.endIfFlowing()
         finishIfComplete(exchange)
     }
@@ -520,6 +536,65 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         }
     }
 
+    // MARK: WebSocket
+
+    func upgrade(_ exchange: Exchange, _ handshake: WebSocketHandshake, _ session: WebSocketSession) {
+        guard exchange === self.exchange, !isClosed else {
+            session.carrierEnded()
+            return
+        }
+        upgrade = (handshake, session)
+        // The rest of the request, if only its end, is still on its way through the decoder.
+        if exchange.isRequestEnded { leaveHTTP() }
+    }
+
+    /// Answers the handshake (RFC 6455 section 4.2.2) and gives the connection to a handler of frames. What the decoder
+    /// holds of them already, it hands on when it is removed.
+    private func leaveHTTP() {
+        guard let (handshake, session) = upgrade, let exchange, let context, let decoder else { return }
+        upgrade = nil
+        write("HTTP/1.1 101 Switching Protocols\r\ndate: ")
+        output.writeBytes(lane.dateText)
+        write("\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ")
+        output.writeString(handshake.accept ?? "")
+        if let name = handshake.protocolToEcho {
+            write("\r\nsec-websocket-protocol: ")
+            output.writeString(name)
+        }
+        write("\r\n\r\n")
+        flush()
+        guard self.context != nil, exchange === self.exchange else {
+            // The peer was found gone.
+            session.carrierEnded()
+            return
+        }
+        self.exchange = nil
+        isClosed = true
+        lane.releaseBody(exchange, peer: peer)
+        exchange.recycle()
+        lane.pool(exchange)
+        let channel = WebSocketChannel(lane, peer, session)
+        do {
+            let pipeline = context.pipeline.syncOperations
+            try pipeline.addHandler(channel, position: .after(self))
+            pipeline.removeHandler(self, promise: nil)
+            pipeline.removeHandler(decoder, promise: nil)
+        } catch {
+            session.carrierEnded()
+            context.close(promise: nil)
+            return
+        }
+        session.begin(on: channel)
+        channel.start()
+    }
+
+    /// There is one at a time, which stays until the response is complete.
+    func dropHead(of exchange: Exchange) {}
+
+    func isReady(_ exchange: Exchange) -> Bool {
+        exchange.responseBody.readableBytes == 0 && context?.channel.isWritable ?? false
+    }
+
     // MARK: Ends
 
     /// Ends the connection once the socket has taken what was written.
@@ -536,6 +611,9 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         isClosed = true
         lane.remove(self)
         queue.removeAll()
+        upgrade?.session.carrierEnded()
+        upgrade = nil
+        decoder = nil
         guard let exchange else { return }
         self.exchange = nil
         exchange.door?.abandon(exchange)
@@ -548,6 +626,9 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func sweep(now: Timestamp) {
         let limits = lane.limits
+        let isFull = context.map { !$0.channel.isWritable } ?? false
+        fullSince = isFull ? fullSince ?? now : nil
+        let isStuck = fullSince.map { now.milliseconds - $0.milliseconds > limits.stallMilliseconds } ?? false
         if let closingSince {
             if now.milliseconds - closingSince.milliseconds > limits.stallMilliseconds { closeAbruptly() }
             return
@@ -560,9 +641,8 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
         if let exchange {
             guard exchange.isStalled(now: now, limits: limits) else {
                 // A reader that does not read, or a body that nobody wants and that does not end either.
-                let isStuck = context.map { !$0.channel.isWritable } ?? false
                 let isUnended = exchange.isResponseEnded && !exchange.isRequestEnded
-                if isStuck || isUnended, still > limits.stallMilliseconds { closeAbruptly() }
+                if isStuck || (isUnended && still > limits.stallMilliseconds) { closeAbruptly() }
                 return
             }
             if exchange.isResponded {
@@ -576,7 +656,7 @@ final class HTTP1Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
             close()
         } else if still > limits.idleMilliseconds {
             close()
-        } else if let context, !context.channel.isWritable, still > limits.stallMilliseconds {
+        } else if isStuck {
             closeAbruptly()
         }
     }

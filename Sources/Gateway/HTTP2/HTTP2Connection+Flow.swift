@@ -27,6 +27,9 @@ extension HTTP2Connection {
             nghttp2_settings_entry(
                 settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
                 value: UInt32(Self.initialStreamWindow)),
+            // WebSockets on streams of this connection (RFC 8441 section 3).
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL.rawValue), value: 1),
             // The tree of RFC 7540, which RFC 9113 section 5.3.2 takes back, is not kept.
             nghttp2_settings_entry(
                 settings_id: Int32(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1),
@@ -112,6 +115,33 @@ extension HTTP2Connection {
         backlogBytes >= lane.limits.backlogBytesPerConnection || lane.isCrowded
     }
 
+    /// What may wait on one stream that goes on, and on all of a connection, before its door is told to wait.
+    private static let readyStreamBytes = 16_384
+    private static let readyConnectionBytes = 1 << 20
+
+    func isReady(_ exchange: Exchange) -> Bool {
+        guard exchange.responseBody.readableBytes < Self.readyStreamBytes, session != nil else { return false }
+        if backlogBytes < Self.readyConnectionBytes { return true }
+        // Nothing of its own has to leave first: it waits for what the others have written.
+        if exchange.responseBody.readableBytes == 0, !exchange.awaitsReader { crowdedOut.append(exchange.streamID) }
+        return false
+    }
+
+    /// Goes on with streams whose readers have made room. They were noted while the session was drawing, when nothing
+    /// may be written. Returns whether there were any.
+    func resumeReaders() -> Bool {
+        var streams: [Int32] = []
+        swap(&streams, &drained)
+        if backlogBytes < Self.readyConnectionBytes / 2 {
+            streams += crowdedOut
+            crowdedOut.removeAll()
+        }
+        guard !streams.isEmpty else { return false }
+        for streamID in streams { exchange(streamID)?.tellReaderIsBack() }
+        lane.flushTouched()
+        return true
+    }
+
     /// Waits for this connection's reader; where others' are behind, it is not made to wait for them.
     func park(_ exchange: Exchange) {
         if backlogBytes > 0 {
@@ -171,6 +201,8 @@ extension HTTP2Connection {
         if exchange.isResponseEnded, exchange.responseBody.readableBytes == 0 {
             // Trailers, where there are any, end the response: see `lastHeadSent`.
             if !exchange.isRequestEnded, exchange.trailers.isEmpty { submitStop(exchange) }
+        } else if exchange.awaitsReader, exchange.responseBody.readableBytes == 0 {
+            drained.append(streamID)
         } else if exchange.responseBody.readerIndex > 1 << 20 {
             exchange.responseBody.discardReadBytes()
         }

@@ -29,6 +29,10 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     var exchanges: [Exchange] = []
     /// Exchanges whose request is complete in head but waits until earlier responses have left.
     var parked: [Exchange] = []
+    /// Streams whose waiting doors are to be told that the reader has made room.
+    var drained: [Int32] = []
+    /// Streams whose doors wait for room on the connection, with nothing of their own that has to leave first.
+    var crowdedOut: [Int32] = []
     /// The exchange that header and data callbacks met last.
     private var recent: Exchange?
     /// Output of this tick, between two flushes.
@@ -166,8 +170,11 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
             if didWrite { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
             lane.giveScratch(&output)
             let didUnpark = unpark()
+            let didResume = resumeReaders()
             guard let session = self.session else { return }
-            goesOn = (didWrite || didUnpark) && context.channel.isWritable && nghttp2_session_want_write(session) != 0
+            goesOn =
+                (didWrite || didUnpark || didResume) && context.channel.isWritable
+                && nghttp2_session_want_write(session) != 0
         }
         guard let session else { return }
         let wantsWrite = nghttp2_session_want_write(session) != 0
@@ -265,6 +272,8 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
                 exchange.request.setPath(value, limit: limit)
             } else if name.matches(":method") {
                 exchange.request.setMethod(value)
+            } else if name.matches(":protocol") {
+                exchange.request.setProtocol(value)
             } else if name.matches(":authority") {
                 exchange.request.add(name: Self.hostName, value: value, limit: limit)
             }
@@ -332,6 +341,15 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
         exchanges.removeLast()
         if !parked.isEmpty { parked.removeAll { $0 === exchange } }
         release(exchange)
+    }
+
+    func dropHead(of exchange: Exchange) {
+        headBytes -= exchange.request.size
+        exchange.request.reset()
+    }
+
+    func upgrade(_ exchange: Exchange, _ handshake: WebSocketHandshake, _ session: WebSocketSession) {
+        WebSocketStream.open(exchange, handshake, session)
     }
 
     func reset(_ exchange: Exchange) {

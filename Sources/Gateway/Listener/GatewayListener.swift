@@ -6,6 +6,12 @@ import NIOSSL
 import Synchronization
 import Tenancy
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// The TLS context that new connections get. It may be replaced at any time; connections keep theirs.
 package final class TLSContextBox: Sendable {
     private let context: Mutex<NIOSSLContext>
@@ -82,6 +88,7 @@ package final class GatewayListener: Sendable {
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(Self.unacknowledgedTime, value: Self.unacknowledgedMilliseconds)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelInitializer { channel in
@@ -106,6 +113,11 @@ package final class GatewayListener: Sendable {
         self.address = address
     }
 
+    /// How long bytes may stay unacknowledged before the kernel gives the peer up (RFC 5482; Linux's TCP_USER_TIMEOUT):
+    /// streams whose peers have vanished without a word end with it, because heartbeats are sent on them.
+    private static let unacknowledgedTime = ChannelOptions.socket(.init(IPPROTO_TCP), .init(18))
+    private static let unacknowledgedMilliseconds: ChannelOptions.Types.SocketOption.Value = 60_000
+
     private static func makeLane(
         _ role: Role, _ loop: any EventLoop, _ index: Int, _ parts: GatewayParts
     ) -> GatewayLane {
@@ -113,7 +125,9 @@ package final class GatewayListener: Sendable {
         let admin = AdminDoor(routes: parts.routes, executor: parts.executor)
         let isOperations = role == .operations
         let system = SystemDoor(status: parts.status, servesMetrics: isOperations, executor: parts.executor)
-        let router = HTTPRouter(rest: isOperations ? nil : RESTDoor(), admin: admin, system: system)
+        let router = HTTPRouter(
+            rest: isOperations ? nil : RESTDoor(), admin: admin, system: system,
+            others: isOperations ? [] : [(TopicsDoor.prefix, TopicsDoor()), (StreamDoor.path, StreamDoor())])
         let lane = GatewayLane(
             eventLoop: loop, service: service, limits: parts.limits, router: router, logger: parts.logger)
         lane.startSweeping()

@@ -111,8 +111,9 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
         limits.maxHeaderListSize = 8 * lane.limits.headerBytes
         limits.maxHeaderFieldCount = 1024
         let decoder = ByteToMessageHandler(
-            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits),
+            HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits),
             maximumBufferSize: 1 << 20)
+        connection.decoder = decoder
         try context.pipeline.syncOperations.addHandlers([decoder, connection], position: .after(self))
         http1 = connection
     }

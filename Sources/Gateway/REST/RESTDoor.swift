@@ -34,7 +34,12 @@ final class RESTDoor: HTTPDoor {
             exchange.respond(error: .methodNotAllowed(allowed: allowed))
             return
         }
-        identify(exchange)
+        guard let credential = exchange.presentedCredential() else { return }
+        if let caller = exchange.lane.rememberedCaller(exchange, credential) {
+            open(exchange, caller)
+        } else {
+            exchange.lane.identify(exchange, credential) { exchange, caller in self.open(exchange, caller) }
+        }
     }
 
     func receiveEnd(_ exchange: Exchange) {
@@ -56,29 +61,6 @@ final class RESTDoor: HTTPDoor {
     func resume(_ exchange: Exchange) {
         exchange.rest.reset()
         receiveHead(exchange)
-    }
-
-    // MARK: Identify
-
-    private func identify(_ exchange: Exchange) {
-        let header = exchange.request.range(.authorization)
-        let credential: ByteRange
-        switch (header, exchange.rest.token) {
-        case (.some, .some):
-            exchange.respond(
-                error: .invalidArgument(field: "token", reason: "must not stand beside an Authorization header"))
-            return
-        case (.some(let range), nil), (nil, .some(let range)):
-            credential = range
-        case (nil, nil):
-            exchange.respond(error: .missingCredential)
-            return
-        }
-        if let caller = exchange.lane.rememberedCaller(exchange, credential) {
-            open(exchange, caller)
-        } else {
-            exchange.lane.identify(exchange, credential) { exchange, caller in self.open(exchange, caller) }
-        }
     }
 
     // MARK: Permit
@@ -257,7 +239,7 @@ final class RESTDoor: HTTPDoor {
             throw service.refused(grant, .rest, error)
         }
         let limit = try service.valueLimit(grant, .rest, keyCount: keyCount, declared: length.map(Int.init(clamping:)))
-        exchange.rest.itemBytesLimit = UInt64(limit + keyCount)
+        exchange.rest.sizeLimit = (.maxItemBytes, UInt64(limit + keyCount))
         exchange.collectBody(limit: limit)
     }
 

@@ -23,8 +23,8 @@ struct RESTRequest {
     var allowsAnyOrigin = false
     /// The request is for the control plane.
     var isControl = false
-    /// The limit on key and value together, to be named in a 413.
-    var itemBytesLimit: UInt64 = 0
+    /// The limit on the body, or on key and value together, to be named in a 413.
+    var sizeLimit = (name: LimitName.maxItemBytes, value: UInt64(0))
     /// Who calls, once that is known.
     var caller: LaneCaller?
     /// What they may do in which cache, once that is known.
@@ -73,16 +73,11 @@ extension RESTRequest {
     }
 
     private mutating func parseQuery(_ query: ByteRange, _ head: RequestHead) {
-        var start = query.range.lowerBound
-        let end = query.range.upperBound
-        while start < end {
-            let stop = head.arena[start..<end].firstIndex(of: 0x26) ?? end
-            let equals = head.arena[start..<stop].firstIndex(of: 0x3D) ?? stop
-            let value = ByteRange(min(equals + 1, stop), stop)
-            if let parameter = head.arena.withUnsafeBytes({ Parameter($0.slice(start..<equals)) }) {
+        var scanner = QueryScanner(query)
+        while let (name, value) = scanner.next(in: head) {
+            if let parameter = head.arena.withUnsafeBytes({ Parameter($0.slice(name.range)) }) {
                 take(parameter, value, head)
             }
-            start = stop + 1
         }
     }
 
@@ -143,9 +138,5 @@ extension RESTRequest {
             return
         }
         key = decoded
-    }
-
-    private mutating func fail(_ field: String, _ reason: String) {
-        if fault == nil { fault = .invalidArgument(field: field, reason: reason) }
     }
 }

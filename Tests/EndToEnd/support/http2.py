@@ -42,6 +42,16 @@ class Stream:
         return Response(self.status, "", self.headers, bytes(self.body))
 
 
+class _State(h2.connection.H2Connection):
+    """h2 takes a GOAWAY for the end of the connection, but streams below it go on (RFC 9113 section 6.8)."""
+
+    def _receive_goaway_frame(self, frame):
+        taken = super()._receive_goaway_frame(frame)
+        if frame.error_code == 0:
+            self.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+        return taken
+
+
 class Http2Connection:
     """One HTTP/2 connection with prior knowledge, or by ALPN over TLS."""
 
@@ -61,7 +71,7 @@ class Http2Connection:
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
-        self.state = h2.connection.H2Connection(configuration)
+        self.state = _State(configuration)
         values = {h2.settings.SettingCodes.ENABLE_PUSH: 0}
         if initial_window is not None:
             values[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = initial_window
@@ -181,9 +191,6 @@ class Http2Connection:
             self.pongs.append(event.ping_data)
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = (int(event.error_code), event.last_stream_id)
-            # h2 takes a GOAWAY for the end of the connection, but streams below it go on (RFC 9113 section 6.8).
-            if event.error_code == 0:
-                self.state.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
 
     # Whole requests
 

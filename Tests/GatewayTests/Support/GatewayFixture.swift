@@ -39,6 +39,7 @@ final class GatewayFixture {
     ///   - others: Doors beside the product's own, by the beginning of their paths.
     init(
         limits: GatewayLimits = GatewayLimits(), others: [(prefix: StaticString, door: any HTTPDoor)] = [],
+        heartbeatMilliseconds: Int64 = 10_000,
         choice: (EmbeddedEngine) -> EngineChoice = { _ in .embedded }
     ) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "martlet-gateway-\(UUID().uuidString)")
@@ -61,7 +62,7 @@ final class GatewayFixture {
             catalog: catalog, engine: engine, choice: choice, meters: meters,
             verifier: TokenVerifier(authority: authority), verification: VerificationQueue(capacity: 256),
             failures: FailureMemory(now: clock.now()), sizes: SizeDefaults(), clock: clock, defaultTenant: tenant.id,
-            bodyBytes: 256 << 20)
+            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds)
         publication.service.withLock { [service] in $0 = service }
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: "cache.test")
@@ -122,11 +123,11 @@ extension GatewayFixture {
     /// Bytes of request bodies that are reserved over all connections.
     var bodyBytesInFlight: Int { service.bodyBudget.inUse }
 
-    /// The counters of a cache under the REST door.
-    func counts(of cache: String = "shop") throws -> [Meter: UInt64] {
+    /// The counters of a cache under one door.
+    func counts(of cache: String = "shop", door: Door = .rest) throws -> [Meter: UInt64] {
         let record = try #require(
             catalog.snapshot.cache(tenant: service.defaultTenant, name: try CacheName(cache)))
-        let row = try meters.row(lane: 0, tenant: service.defaultTenant, cache: record.id, door: .rest)
+        let row = try meters.row(lane: 0, tenant: service.defaultTenant, cache: record.id, door: door)
         return Dictionary(uniqueKeysWithValues: Meter.allCases.map { ($0, row.count(of: $0)) })
     }
 

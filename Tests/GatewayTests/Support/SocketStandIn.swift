@@ -13,6 +13,8 @@ final class SocketStandIn: ChannelOutboundHandler {
     /// Bytes that were written and have not been taken, and the most that there ever were.
     private(set) var pendingBytes = 0
     private(set) var highestPendingBytes = 0
+    /// Writes that carried bytes.
+    private(set) var writeCount = 0
     /// Bytes that were never taken because the connection was closed before.
     private(set) var lostBytes = 0
     private(set) var isClosed = false
@@ -50,6 +52,7 @@ final class SocketStandIn: ChannelOutboundHandler {
             return
         }
         pendingBytes += bytes.readableBytes
+        if bytes.readableBytes > 0 { writeCount += 1 }
         highestPendingBytes = max(highestPendingBytes, pendingBytes)
         pending.append((bytes, promise, false))
         if pendingBytes > Self.highWaterMark { setWritable(false, context) }

@@ -4,6 +4,7 @@ import Engine
 import Catalog
 import Metering
 import Tenancy
+import Topics
 
 /// What the control plane answers, as JSON. Times are whole epoch seconds, or null for never and not yet.
 extension JSONValue {
@@ -48,10 +49,15 @@ extension CacheReport {
             "compression": .string(record.compression.rawValue),
             "owner": .string(record.owner),
             "created_at": JSONValue(record.createdAt),
-            "items": .number(String(statistics?.items ?? 0)),
-            "bytes": .number(String(statistics?.bytes ?? 0)),
-            "evictions": .number(String(statistics?.evictions ?? 0)),
-            "expirations": .number(String(statistics?.expirations ?? 0)),
+            "items": .number(String(statistics?.items.items ?? 0)),
+            "bytes": .number(String(statistics?.items.bytes ?? 0)),
+            "evictions": .number(String(statistics?.items.evictions ?? 0)),
+            "expirations": .number(String(statistics?.items.expirations ?? 0)),
+            "topics": .number(String(statistics?.topics.topics ?? 0)),
+            "topic_bytes": .number(String(statistics?.topics.bytes ?? 0)),
+            "topic_evictions": .number(String(statistics?.topics.evictions ?? 0)),
+            "retained_messages": .number(String(statistics?.topics.messages ?? 0)),
+            "subscriptions": .number(String(statistics?.topics.subscriptions ?? 0)),
         ])
     }
 }

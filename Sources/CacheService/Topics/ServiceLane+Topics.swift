@@ -1,0 +1,202 @@
+import Access
+import Admission
+import Catalog
+import Metering
+import Tenancy
+import Topics
+
+/// Topics: the six steps for publishing, subscribing, and each delivery (``CacheSubscription``).
+extension ServiceLane {
+    /// How often ``tickTopics()`` is to be called: a revocation reaches idle streams within that time.
+    package static let topicTickMilliseconds: Int64 = 250
+
+    /// How often an open stream says that it is alive, at least.
+    package var heartbeatMilliseconds: Int64 { service.heartbeatMilliseconds }
+
+    /// The longest message that a caller may publish where no cache is named yet.
+    package func messageBytesDefault(for caller: LaneCaller) -> Int {
+        let tenant = snapshot.tenant(caller.caller.tenant)
+        return max(
+            SizeLimits(tenant: tenant?.limits ?? Limits(), defaults: service.sizes).messageBytes,
+            service.sizes.messageBytes)
+    }
+
+    // MARK: Publish
+
+    /// How many bytes a message may have.
+    ///
+    /// - Parameter declared: The length that the request announces, where it does.
+    /// - Throws: ``MartletError/tooLarge(limit:value:)`` when that is over the limit.
+    package func messageLimit(_ grant: CacheGrant, _ door: Door, declared: Int? = nil) throws(MartletError) -> Int {
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        do throws(MartletError) {
+            try cache.sizes.checkMessage(byteCount: declared ?? 0)
+        } catch {
+            throw refused(grant, door, error)
+        }
+        return cache.sizes.messageBytes
+    }
+
+    /// Publishes a message to a topic that the caller was permitted to publish to.
+    ///
+    /// - Returns: Its number and page. It is on its way to the subscribers of every lane.
+    /// - Throws: ``MartletError/tooLarge(limit:value:)``, ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``,
+    ///   ``MartletError/memoryExhausted`` where the cache's share for topics is used up by topics that all have
+    ///   subscribers.
+    package func publish(
+        _ grant: CacheGrant, _ door: Door, _ caller: LaneCaller, topic: TopicName, kind: TopicValueKind,
+        bytes: UnsafeRawBufferPointer
+    ) throws(MartletError) -> TopicPosition {
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        let row = try row(cache, door)
+        do throws(MartletError) {
+            try cache.sizes.checkMessage(byteCount: bytes.count)
+            let admission = cache.shared.admission
+            try admission.admitPublish(nowNanoseconds: nowNanoseconds)
+            try admission.admit(
+                operations: BillingPolicy.message(byteCount: bytes.count), bytesIn: UInt64(bytes.count),
+                nowNanoseconds: nowNanoseconds)
+            let position = try cache.shared.topics.publish(
+                bytes, kind, publisherID: caller.publisherID, to: topic, now: now)
+            row.recordPublish(messageBytes: bytes.count)
+            return position
+        } catch {
+            row.recordRefusal(error)
+            throw error
+        }
+    }
+
+    // MARK: Subscribe
+
+    /// Subscribes to a topic that the caller was permitted to subscribe to. Nothing is sent before
+    /// ``CacheSubscription/resume()``.
+    ///
+    /// - Parameter position: The next message wanted.
+    /// - Throws: ``MartletError/countLimited(limit:value:)``,
+    ///   ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)`` while what was delivered before is not paid for,
+    ///   ``MartletError/memoryExhausted`` as for ``publish(_:_:_:topic:kind:bytes:)``.
+    package func subscribe(
+        _ grant: CacheGrant, _ door: Door, _ caller: LaneCaller, topic: TopicName, from position: TopicPosition,
+        sink: any TopicSink
+    ) throws(MartletError) -> CacheSubscription {
+        guard let cache = grant.cache else { throw .cacheNotFound }
+        let clock = try clock(cache, door)
+        do throws(MartletError) {
+            let admission = cache.shared.admission
+            try admission.admit(operations: 0, bytesIn: 0, nowNanoseconds: nowNanoseconds)
+            try admission.admitSubscription()
+            let subscription = CacheSubscription(self, caller, grant, topic, door, clock, sink)
+            do throws(MartletError) {
+                subscription.register(
+                    try topics.lane.subscribe(
+                        to: topic, in: cache.shared.topics, from: position, now: now, as: subscription))
+            } catch {
+                admission.releaseSubscription()
+                throw error
+            }
+            clock.row.add(.calls, 1)
+            clock.enter(now)
+            subscription.slot = topics.subscriptions.count
+            topics.subscriptions.append(subscription)
+            topics.expires(at: caller.caller.expiresAt)
+            return subscription
+        } catch {
+            clock.row.recordRefusal(error)
+            throw error
+        }
+    }
+
+    private func clock(_ cache: LaneCache, _ door: Door) throws(MartletError) -> SubscriptionClock {
+        if let clock = topics.clocks[cache.record.id]?[door] { return clock }
+        let clock = SubscriptionClock(row: try row(cache, door), now: now)
+        topics.clocks[cache.record.id, default: [:]][door] = clock
+        return clock
+    }
+
+    /// Takes a subscription that is over out of the lane's list.
+    func forget(_ subscription: CacheSubscription) {
+        let slot = subscription.slot
+        guard slot >= 0 else { return }
+        subscription.slot = -1
+        let last = topics.subscriptions.removeLast()
+        guard slot < topics.subscriptions.count else { return }
+        topics.subscriptions[slot] = last
+        last.slot = slot
+    }
+
+    // MARK: Permit
+
+    /// As ``permit(_:cacheName:operation:key:door:)``, for names that stand apart from a request's bytes.
+    package func permit(
+        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation, _ door: Door
+    ) throws(MartletError) -> CacheGrant {
+        let key = Array(topic.utf8)
+        return try cacheName.withUnsafeBufferPointer { (cacheName) throws(MartletError) -> CacheGrant in
+            try key.withUnsafeBufferPointer { (key) throws(MartletError) -> CacheGrant in
+                try permit(
+                    caller, cacheName: UnsafeRawBufferPointer(cacheName), operation: operation,
+                    key: UnsafeRawBufferPointer(key), door: door)
+            }
+        }
+    }
+
+    /// Whether a caller may still subscribe, under the present snapshot.
+    func permit(
+        _ grant: CacheGrant, _ caller: LaneCaller, _ topic: TopicName, _ door: Door
+    ) throws(MartletError) -> CacheGrant {
+        try permit(caller, cacheName: grant.cacheName, topic: topic.text, .subscribe, door)
+    }
+
+    /// As ``permit(_:_:_:_:)`` for another credential, which has to be of the same tenant: a name means another cache in
+    /// another.
+    func permitRenewal(
+        of grant: CacheGrant, _ caller: LaneCaller, _ topic: TopicName, _ door: Door
+    ) throws(MartletError) -> CacheGrant {
+        let renewed = try permit(grant, caller, topic, door)
+        guard renewed.isForSameCache(as: grant) else {
+            throw refused(renewed, door, .permissionDenied("a subscription goes on under its own tenant only"))
+        }
+        return renewed
+    }
+
+    // MARK: Deliver
+
+    /// Hands on what was published, up to so many deliveries.
+    ///
+    /// - Returns: Whether more waits: call again soon, with a look at the sockets in between.
+    package func drainTopics(atMost deliveries: Int) -> Bool {
+        topics.lane.drain(now: now, atMost: deliveries)
+    }
+
+    /// Heartbeats, and the end of whatever is no longer permitted. To be called every ``topicTickMilliseconds``.
+    /// Cost: O(1) and one heartbeat for a share of the subscriptions; O(subscriptions) when the catalog has changed or a
+    /// credential expires.
+    package func tickTopics() {
+        if topics.sweptVersion != snapshot.version || topics.nextExpiry.map({ $0 <= now }) ?? false {
+            topics.sweptVersion = snapshot.version
+            topics.forgetExpiry()
+            // A copy: those that end leave the list.
+            for subscription in topics.subscriptions where subscription.isStillPermitted() {
+                topics.expires(at: subscription.caller.caller.expiresAt)
+            }
+        }
+        topics.lane.heartbeat(now: now)
+        readClocks()
+    }
+
+    private func readClocks() {
+        for (cache, clocks) in topics.clocks {
+            for (door, clock) in clocks {
+                clock.read(now)
+                if clock.isIdle { topics.clocks[cache]?[door] = nil }
+            }
+            if topics.clocks[cache]?.isEmpty ?? false { topics.clocks[cache] = nil }
+        }
+    }
+
+    /// The cache's counters are about to be given back.
+    func stopClocks(of cache: CacheID) {
+        guard let clocks = topics.clocks.removeValue(forKey: cache) else { return }
+        for clock in clocks.values { clock.stop(now) }
+    }
+}

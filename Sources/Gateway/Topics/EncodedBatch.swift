@@ -1,0 +1,78 @@
+import NIOCore
+import Topics
+
+/// What a batch of messages looks like on the wire, made once however many subscribers of the event loop it goes to: the
+/// JSON of each message, and whole frames or events where they are the same for every subscriber.
+final class EncodedBatch {
+    private let batch: TopicBatch
+    private var items = ByteBuffer()
+    /// Behind each item.
+    private var ends: [Int] = []
+
+    /// The encodings of a batch, made when they are first asked for.
+    static func of(_ batch: TopicBatch) -> EncodedBatch {
+        // Nobody else uses the slot.
+        if let made = batch.encodings[0] { return unsafeDowncast(made, to: EncodedBatch.self) }
+        let made = EncodedBatch(batch)
+        batch.encodings[0] = made
+        return made
+    }
+
+    private init(_ batch: TopicBatch) {
+        self.batch = batch
+        items.reserveCapacity(batch.payloadBytes + 128 * batch.messages.count)
+        ends.reserveCapacity(batch.messages.count)
+        for message in batch.messages {
+            TopicWire.writeItem(message, to: &items)
+            ends.append(items.writerIndex)
+        }
+    }
+
+    /// A WebSocket frame `{"item":{…}}` for each message.
+    private(set) lazy var frames = makeFrames(prefix: Array("{\"item\":".utf8))
+    /// An event `item` for each message.
+    private(set) lazy var events = makeEvents()
+
+    /// A WebSocket frame for each message, with `prefix` before the item and a brace behind it.
+    func makeFrames(prefix: [UInt8]) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(items.readableBytes + (prefix.count + 11) * ends.count)
+        writeFrames(prefix: prefix, to: &buffer)
+        return buffer
+    }
+
+    func writeFrames(prefix: [UInt8], to buffer: inout ByteBuffer) {
+        forEachItem { _, item in
+            WebSocketEncoder.writeTextHead(payloadBytes: prefix.count + item.count + 1, to: &buffer)
+            buffer.writeBytes(prefix)
+            buffer.writeBytes(item)
+            buffer.writeInteger(UInt8(ascii: "}"))
+        }
+    }
+
+    private func makeEvents() -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(items.readableBytes + 80 * ends.count)
+        forEachItem { message, item in
+            buffer.writeStaticString("event: item\nid: ")
+            buffer.writeDecimal(message.page)
+            buffer.writeStaticString(":")
+            buffer.writeDecimal(message.sequence)
+            buffer.writeStaticString("\ndata: ")
+            buffer.writeBytes(item)
+            buffer.writeStaticString("\n\n")
+        }
+        return buffer
+    }
+
+    /// The JSON object of each message.
+    func forEachItem(_ body: (TopicMessage, UnsafeRawBufferPointer) -> Void) {
+        items.withUnsafeReadableBytes { bytes in
+            var start = 0
+            for (message, end) in zip(batch.messages, ends) {
+                body(message, bytes.slice(start..<end))
+                start = end
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import CacheService
+import NIOCore
+import Tenancy
+import Topics
+
+/// A GET that waits for the next messages of a topic and answers with them.
+///
+/// It is a subscription that takes what is there, or the first that comes, and ends.
+final class LongPoll: HTTPDoor, TopicSink, LaneStream {
+    var streamSlot = -1
+    var isTouched = false
+    private let lane: GatewayLane
+    private let ticket: ExchangeTicket
+    private let deadline: Timestamp
+    private let allowsAnyOrigin: Bool
+    private var subscription: CacheSubscription?
+    private var items = ByteBuffer()
+    private var itemCount = 0
+    private var failure: MartletError?
+
+    private static let mostMilliseconds: Int64 = 30_000
+    private static let mostItems = 1000
+    private static let mostBytes = 1 << 20
+
+    init(_ exchange: Exchange) {
+        lane = exchange.lane
+        ticket = ExchangeTicket(exchange)
+        deadline = Timestamp(milliseconds: exchange.lane.now.milliseconds + Self.mostMilliseconds)
+        allowsAnyOrigin = exchange.rest.allowsAnyOrigin
+    }
+
+    func begin(_ exchange: Exchange, _ subscription: CacheSubscription) {
+        self.subscription = subscription
+        exchange.door = self
+        exchange.endsWithInput = true
+        lane.add(self)
+        subscription.resume()
+        if itemCount > 0 { answer() }
+    }
+
+    // MARK: TopicSink
+
+    var isReady: Bool {
+        itemCount < Self.mostItems && items.readableBytes < Self.mostBytes
+    }
+
+    func send(_ batch: TopicBatch, of subscription: CacheSubscription) {
+        EncodedBatch.of(batch).forEachItem { _, item in
+            beginItem("item")
+            items.writeBytes(item)
+            items.writeStaticString("}")
+        }
+        lane.touch(self)
+    }
+
+    func send(_ discontinuity: TopicDiscontinuity, of subscription: CacheSubscription) {
+        beginItem("discontinuity")
+        TopicWire.writeDiscontinuity(discontinuity, to: &items)
+        items.writeStaticString("}")
+        lane.touch(self)
+    }
+
+    private func beginItem(_ name: StaticString) {
+        items.writeStaticString(itemCount == 0 ? "{\"" : ",{\"")
+        items.writeStaticString(name)
+        items.writeStaticString("\":")
+        itemCount += 1
+    }
+
+    func sendHeartbeat(of subscription: CacheSubscription) {}
+
+    func end(_ subscription: CacheSubscription, _ error: MartletError) {
+        self.subscription = nil
+        failure = error
+        // Not here: the connection's next request may be one that subscribes, and the hub is at work.
+        lane.touch(self)
+    }
+
+    // MARK: LaneStream
+
+    func tick(now: Timestamp) {
+        if now >= deadline { answer() }
+    }
+
+    func flushTouched() {
+        if let failure {
+            // The call was counted when it subscribed.
+            leave()?.respond(error: failure)
+        } else if itemCount > 0 {
+            answer()
+        }
+    }
+
+    func drain() {
+        answer()
+    }
+
+    // MARK: Answer
+
+    private func answer() {
+        guard let exchange = leave() else { return }
+        var head = ResponseHead(status: 200)
+        head.contentType = .json
+        head.allowsAnyOrigin = allowsAnyOrigin
+        head.extra.append(("cache-control", "no-store"))
+        exchange.responseBody.clear()
+        exchange.responseBody.writeStaticString("{\"items\":[")
+        exchange.responseBody.writeImmutableBuffer(items)
+        exchange.responseBody.writeStaticString("]}\n")
+        head.contentLength = exchange.responseBody.readableBytes
+        exchange.respond(head)
+    }
+
+    /// Ends the subscription. Returns the exchange, which is to be answered, the first time.
+    private func leave() -> Exchange? {
+        guard streamSlot >= 0 else { return nil }
+        lane.remove(self)
+        subscription?.cancel()
+        subscription = nil
+        return ticket.live
+    }
+
+    // MARK: HTTPDoor
+
+    func receiveHead(_ exchange: Exchange) {}
+    func receiveEnd(_ exchange: Exchange) {}
+
+    func abandon(_ exchange: Exchange) {
+        _ = leave()
+    }
+}

@@ -1,0 +1,42 @@
+import Tenancy
+
+extension Exchange {
+    /// Reads the handshake of a request that wants a WebSocket into ``Exchange/topics``, and notes what is wrong with it:
+    /// it is told once the caller is known and permitted, in the order of all refusals.
+    ///
+    /// - Returns: Where the credential lies that the handshake carries, if it does.
+    func readHandshake() -> ByteRange? {
+        var topics = topics ?? TopicsRequest()
+        topics.isWebSocket = true
+        defer { self.topics = topics }
+        do throws(MartletError) {
+            let credential = try WebSocketHandshake.credential(in: request)
+            topics.handshake = try WebSocketHandshake(request)
+            let hasLength = request.withValue(.contentLength) { !$0.matches("0") } ?? false
+            guard request.isWebSocketConnect || !(hasLength || request.lists("transfer-encoding", "chunked")) else {
+                topics.handshake = nil
+                throw MartletError.invalidArgument(
+                    field: "content-length", reason: "must be 0: a handshake has no body")
+            }
+            return credential
+        } catch {
+            if rest.fault == nil { rest.fault = error }
+            // One that is there is shown all the same, so that the caller is told what is wrong, and not that it is unknown.
+            return (try? WebSocketHandshake.credential(in: request)) ?? nil
+        }
+    }
+
+    /// Leaves HTTP for a WebSocket.
+    func upgrade(_ handshake: WebSocketHandshake, _ application: any WebSocketApplication, messageBytesLimit: Int) {
+        transport.upgrade(
+            self, handshake, WebSocketSession(lane, application, messageBytesLimit: messageBytesLimit))
+    }
+}
+
+extension WebSocketSession {
+    /// How long a frame may be whose message may have so many bytes: as JSON a byte of text takes six at most.
+    static func frameBytes(forMessagesOf count: Int) -> Int {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: 6)
+        return overflow ? .max : max(bytes, bytes &+ 4096)
+    }
+}

@@ -1,0 +1,42 @@
+import Access
+import CacheService
+import Tenancy
+import Topics
+
+extension GatewayLane {
+    /// Whether a caller may do something with the topic that a frame names.
+    func permit(
+        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation
+    ) throws(MartletError) -> CacheGrant {
+        if let fault = service.fault(of: caller) { throw fault }
+        return try service.permit(caller, cacheName: cacheName, topic: topic, operation, .webSocket)
+    }
+
+    /// Publishes what a frame holds.
+    func publish(
+        _ caller: LaneCaller, cacheName: [UInt8], topic: TopicName, _ message: ClientFrame.Publish
+    ) throws(MartletError) -> TopicPosition {
+        let grant = try permit(caller, cacheName: cacheName, topic: topic.text, .publish)
+        return try message.bytes.withUnsafeBufferPointer { (bytes) throws(MartletError) -> TopicPosition in
+            try service.publish(
+                grant, .webSocket, caller, topic: topic, kind: message.kind, bytes: UnsafeRawBufferPointer(bytes))
+        }
+    }
+}
+
+extension WebSocketSession {
+    /// Finds out who is behind a credential that the client sent. What it sends meanwhile waits, since it may depend on
+    /// the answer.
+    func authenticate(_ token: String, _ proceed: @escaping (Result<LaneCaller, MartletError>) -> Void) {
+        guard let peer else { return }
+        wait()
+        var token = token
+        token.withUTF8 { bytes in
+            lane.identify(UnsafeRawBufferPointer(bytes), peer: peer) { result in
+                guard self.isOpen else { return }
+                proceed(result)
+                self.goOn()
+            }
+        }
+    }
+}
