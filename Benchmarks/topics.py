@@ -38,6 +38,8 @@ class Sample:
     """One run of one side. Latencies are from the write of the publish, or of the burst, to the read of a delivery."""
 
     microseconds: float
+    # The share of them in user mode, which is what a program does about it; the rest is the kernel's.
+    user: float
     busy: float
     # The share of the load's polls that found something to read: close to 1, it did not keep up.
     wakeful: float
@@ -66,17 +68,19 @@ class Side:
 
     def take(self, burst, count):
         """Publishes `count` bursts one after the other."""
-        before = self.server.child.cpu_seconds()
+        child = self.server.child
+        before, ticks_before = child.cpu_seconds(), child.user_and_system_ticks()
         self._load.process.stdin.write(f"{burst} {count}\n")
         self._load.process.stdin.flush()
         answer = self._read("deliveries")
-        spent = self.server.child.cpu_seconds() - before
+        spent = child.cpu_seconds() - before
+        user, system = (after - start for after, start in zip(child.user_and_system_ticks(), ticks_before))
         self.published += answer["publishes"]
         if answer["deliveries"] != answer["publishes"] * self.subscribers:
             raise BenchmarkError(f"{self.name}: {answer['deliveries']} deliveries of {answer['publishes']} publishes")
         return Sample(
-            spent / answer["deliveries"] * 1e6, spent / answer["seconds"], answer["wakeful"], answer["p50_us"] / 1e3,
-            answer["p99_us"] / 1e3)
+            spent / answer["deliveries"] * 1e6, user / max(1, user + system), spent / answer["seconds"],
+            answer["wakeful"], answer["p50_us"] / 1e3, answer["p99_us"] / 1e3)
 
     def stop(self):
         self._load.process.stdin.close()
@@ -105,12 +109,12 @@ def _alternate(sides, burst, scale):
 def _figures(case, samples, floor):
     figures = []
     for name, taken in samples.items():
-        each, busy, wakeful = (
+        each, user, busy, wakeful = (
             statistics.median(getattr(sample, member) for sample in taken)
-            for member in ("microseconds", "busy", "wakeful"))
+            for member in ("microseconds", "user", "busy", "wakeful"))
         figures += [
             Figure(f"{case}, {name}", "deliveries/CPU-s", [1e6 / sample.microseconds for sample in taken],
-                   note=f"{each:.3f} µs each, core {busy:.0%} busy, load {wakeful:.0%}"),
+                   note=f"{each:.3f} µs each, {user:.0%} in user mode; core {busy:.0%} busy, load {wakeful:.0%}"),
             Figure(f"{case}, {name}, p50", "ms", [sample.p50_milliseconds for sample in taken]),
             Figure(f"{case}, {name}, p99", "ms", [sample.p99_milliseconds for sample in taken]),
         ]
@@ -282,9 +286,7 @@ def topics_memory(directory, scale):
         "topics-memory",
         f"Resident memory per topic with one subscriber, from {few * topics_each:,} to {many * topics_each:,} topics "
         f"over {many} connections")
-    # Topics may take an eighth of the memory; the rest of it is not touched.
-    martlet = Martlet(
-        os.path.join(directory, "topics"), arguments=("--event-loops", "1", "--memory", "2GiB"))
+    martlet = Martlet(os.path.join(directory, "topics"))
     martlet.make_topics()
     growth = _growth(martlet.child, _opener_of_stream(martlet, topics_each), few, many, _drain_heartbeats)
     measure.figures.append(Figure("martlet, /v1/stream", "bytes", [growth / topics], 1024))

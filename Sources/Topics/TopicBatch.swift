@@ -4,6 +4,8 @@ import Tenancy
 package final class TopicBatch {
     /// How many encodings a batch has room for.
     package static let encodingSlots = 4
+    /// The most messages that a lane hands over in one.
+    package static let mostMessages = BatchBounds.mostMessages
     // Nothing but nil, and never changed: a batch that fills a slot copies it first.
     nonisolated(unsafe) private static let noEncodings = [AnyObject?](repeating: nil, count: encodingSlots)
 

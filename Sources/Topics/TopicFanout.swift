@@ -40,7 +40,7 @@ final class TopicFanout {
         closeHoles()
     }
 
-    /// A round is not begun for nobody.
+    /// - Parameter hasMorePending: whether another round is to follow.
     func beginRound(_ batch: TopicBatch, hasMorePending: Bool) {
         round = batch
         cursor = 0

@@ -62,8 +62,9 @@ extension TopicLane {
         while budget > 0 {
             guard let member = fanout.advance() else { return true }
             budget -= 1
+            // None of them is busy: nothing drains while somebody is being handed something.
             guard let subscription = member, let subscriber = subscription.subscriber, subscription.isStarted,
-                !subscription.isBusy, subscriber.isReady
+                subscriber.isReady
             else { continue }
             if subscription.next == first, subscription.isPlain {
                 subscription.next = following

@@ -1,5 +1,6 @@
 """Who may publish and subscribe, and what becomes of a subscription whose credential expires, is renewed or revoked."""
 
+import contextlib
 import json
 import time
 
@@ -158,13 +159,18 @@ def test_a_subscription_ends_when_its_token_does(server, topic, everybody):
     must_hear(topic, others)
 
 
-@pytest.mark.parametrize("kind", [WebSocket, Http2WebSocket], ids=["http1", "http2"])
-def test_a_token_that_is_renewed_in_time_keeps_its_subscriptions(server, topic, kind):
+def test_a_token_that_is_renewed_in_time_keeps_its_subscriptions(server, topic):
     old = server.admin.make_token(may(READ), ttl_seconds=2)
     new = server.admin.make_token(may(BOTH, topic.cache, topic_prefix="ne"), ttl_seconds=600)
-    with kind(server, topic.target, old.headers) as single, kind(server, STREAM, old.headers) as stream:
-        assert stream.ask({"subscribe": {"id": "a", "cache": topic.cache, "topic": topic.name}})["subscribed"] == {}
-        for socket in (single, stream):
+    with contextlib.ExitStack() as stack:
+        singles, streams = (
+            [stack.enter_context(kind(server, target, old.headers)) for kind in (WebSocket, Http2WebSocket)]
+            for target in (topic.target, STREAM)
+        )
+        for stream in streams:
+            document = {"subscribe": {"id": "a", "cache": topic.cache, "topic": topic.name}}
+            assert stream.ask(document)["subscribed"] == {}
+        for socket in (*singles, *streams):
             answer = socket.ask({"auth": {"token": new.credential}})
             assert answer == {"authenticated": {"expires_at": new.expires_at}}
         client = server.client()
@@ -174,10 +180,11 @@ def test_a_token_that_is_renewed_in_time_keeps_its_subscriptions(server, topic, 
             what="the end of the old token",
         )
         topic.publish("x")
-        for socket in (single, stream):
+        for socket in (*singles, *streams):
             assert value_of(socket.receive()["item"]) == "x"
         # It may now do what the new token may.
-        single.publish("y")
+        for single in singles:
+            single.publish("y")
 
 
 def test_a_renewal_says_when_it_ends(server, topic):
@@ -194,13 +201,17 @@ def test_a_renewal_says_when_it_ends(server, topic):
         assert socket.ask({"auth": {"token": server.root_key}}) == {"authenticated": {"expires_at": None}}
 
 
-def test_a_renewal_to_a_shorter_token_ends_with_that(server, topic):
+def test_a_socket_ends_with_the_token_that_it_has_now(server, topic):
     first = server.admin.make_token(may(READ), ttl_seconds=600)
-    with WebSocket(server, topic.target, first.headers) as socket:
+    with WebSocket(server, topic.target, first.headers) as socket, WebSocket(server, STREAM, first.headers) as stream:
         second = server.admin.make_token(may(READ), ttl_seconds=1)
-        assert socket.ask({"auth": {"token": second.credential}})["authenticated"]["expires_at"] == second.expires_at
-        error, code = socket.ending(within=4)
-        assert (error["code"], code) == ("CredentialExpired", EXPIRED)
+        for one in (socket, stream):
+            answer = one.ask({"auth": {"token": second.credential}})
+            assert answer == {"authenticated": {"expires_at": second.expires_at}}
+        # A stream without a subscription too.
+        for one in (socket, stream):
+            error, code = one.ending(within=4)
+            assert (error["code"], code) == ("CredentialExpired", EXPIRED)
 
 
 def test_a_renewal_that_cannot_be_leaves_things_as_they_are(server, topic):
@@ -251,13 +262,6 @@ def test_a_renewal_on_a_stream_ends_what_it_does_not_permit(server, topic):
         server.admin.revoke_token(first.id)
         topic.publish("heard")
         assert value_of(stream.receive()["item"]) == "heard"
-
-
-def test_a_stream_without_subscriptions_ends_with_its_token_too(server):
-    token = server.admin.make_token(may(READ), ttl_seconds=1)
-    with WebSocket(server, STREAM, token.headers) as stream:
-        error, code = stream.ending(within=4)
-        assert (error["code"], code) == ("CredentialExpired", EXPIRED)
 
 
 # Revocation

@@ -192,10 +192,26 @@ final class Exchange {
 
     func write(_ bytes: UnsafeRawBufferPointer) {
         guard isResponded, !isResponseEnded else { return }
-        // Until now there was nothing that the reader could have been slow to take.
-        if responseBody.readableBytes == 0 { progressedAt = lane.now }
+        beginWaiting()
         responseBody.writeBytes(bytes)
         transport.responseBodyReady(self)
+    }
+
+    /// As ``write(_:)``, for bytes that other exchanges are given too: where nothing waits before them, they share them.
+    func write(sharing bytes: ByteBuffer) {
+        guard isResponded, !isResponseEnded else { return }
+        beginWaiting()
+        if responseBody.readableBytes == 0 {
+            responseBody = bytes
+        } else {
+            responseBody.writeImmutableBuffer(bytes)
+        }
+        transport.responseBodyReady(self)
+    }
+
+    /// Until now there may have been nothing that the reader could have been slow to take.
+    private func beginWaiting() {
+        if responseBody.readableBytes == 0 { progressedAt = lane.now }
     }
 
     /// Whether more may be written now. When it is not, ``HTTPDoor/responseDrained(_:)`` says when it is again.

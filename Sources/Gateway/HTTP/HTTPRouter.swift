@@ -24,9 +24,10 @@ final class HTTPRouter {
         return exchange.request.withArena { bytes in
             let path = bytes.slice(exchange.request.path.range)
             if let rest, path.starts(withText: "/cache/") { return rest }
-            if path.starts(withText: "/v1/admin/") { return admin }
+            if path.starts(withText: "/v1/admin/"), exchange.request.method != .connect { return admin }
             for other in others where path.starts(withText: other.prefix) { return other.door }
-            return system
+            // Nothing else is there to connect to, and its body has no end that could be waited for.
+            return exchange.request.method == .connect ? refusal : system
         }
     }
 }
@@ -47,7 +48,7 @@ extension RequestHead {
 final class RefusalDoor: HTTPDoor {
     func receiveHead(_ exchange: Exchange) {
         exchange.respond(
-            error: exchange.request.fault(exchange.lane.limits) ?? .malformed("the request is not valid"),
+            error: exchange.request.fault(exchange.lane.limits) ?? .notFound("Path"),
             closesConnection: true)
     }
 

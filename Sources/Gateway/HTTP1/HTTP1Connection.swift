@@ -71,6 +71,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        lane.beginTick()
         tearDown()
         context.fireChannelInactive()
     }
@@ -151,6 +152,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
+            lane.beginTick()
             // Whoever has sent whole requests before still gets their answers.
             isInputClosed = true
             if lingersSince != nil || (exchange == nil && queue.isEmpty) || exchange?.endsWithInput == true { close() }
@@ -438,7 +440,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
     private func writeHead(_ exchange: Exchange) {
         let head = exchange.response
         isHeadWritten = true
-        if exchange.response.closesConnection || isDraining { closesAfterResponse = true }
+        if exchange.response.closesConnection || isDraining || lane.isDraining { closesAfterResponse = true }
         takeScratch()
         var renderer = FieldRenderer(exchange.rendered)
         write("HTTP/1.1 ")

@@ -96,6 +96,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        lane.beginTick()
         tearDown()
         context.fireChannelInactive()
     }

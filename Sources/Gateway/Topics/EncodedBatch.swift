@@ -4,7 +4,8 @@ import Topics
 /// What a batch of messages looks like on the wire, made once however many subscribers of the event loop it goes to: the
 /// JSON of each message, and whole frames or events where they are the same for every subscriber.
 final class EncodedBatch {
-    private let batch: TopicBatch
+    /// Not the batch, which holds this.
+    private let messages: [TopicMessage]
     private var items = ByteBuffer()
     /// Behind each item.
     private var ends: [Int] = []
@@ -19,10 +20,10 @@ final class EncodedBatch {
     }
 
     private init(_ batch: TopicBatch) {
-        self.batch = batch
-        items.reserveCapacity(batch.payloadBytes + 128 * batch.messages.count)
-        ends.reserveCapacity(batch.messages.count)
-        for message in batch.messages {
+        messages = batch.messages
+        items.reserveCapacity(batch.payloadBytes + 128 * messages.count)
+        ends.reserveCapacity(messages.count)
+        for message in messages {
             TopicWire.writeItem(message, to: &items)
             ends.append(items.writerIndex)
         }
@@ -69,7 +70,7 @@ final class EncodedBatch {
     func forEachItem(_ body: (TopicMessage, UnsafeRawBufferPointer) -> Void) {
         items.withUnsafeReadableBytes { bytes in
             var start = 0
-            for (message, end) in zip(batch.messages, ends) {
+            for (message, end) in zip(messages, ends) {
                 body(message, bytes.slice(start..<end))
                 start = end
             }

@@ -21,6 +21,7 @@ final class EventStream: HTTPDoor, TopicSink, LaneStream {
         self.subscription = subscription
         exchange.door = self
         exchange.endsWithInput = true
+        exchange.dropBody()
         lane.add(self)
         var head = ResponseHead(status: 200)
         head.contentType = .eventStream
@@ -69,7 +70,7 @@ final class EventStream: HTTPDoor, TopicSink, LaneStream {
     }
 
     private func write(_ events: ByteBuffer) {
-        events.withUnsafeReadableBytes { ticket.live?.write($0) }
+        ticket.live?.write(sharing: events)
     }
 
     // MARK: LaneStream
@@ -113,5 +114,15 @@ final class EventStream: HTTPDoor, TopicSink, LaneStream {
 
     func abandon(_ exchange: Exchange) {
         _ = leave()
+    }
+}
+
+extension Exchange {
+    /// Lets go of a body that came with a GET: whoever waits for messages does not wait for it, and must not be made to
+    /// keep it.
+    func dropBody() {
+        guard !isRequestEnded else { return }
+        bodyMode = .discarding
+        requestBody.clear()
     }
 }

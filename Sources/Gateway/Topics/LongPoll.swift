@@ -19,7 +19,8 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
     private var failure: MartletError?
 
     private static let mostMilliseconds: Int64 = 30_000
-    private static let mostItems = 1000
+    /// A batch that is begun is taken whole: so an answer has 1,000 items at most.
+    private static let mostItemsBeforeBatch = 1000 - TopicBatch.mostMessages
     private static let mostBytes = 1 << 20
 
     init(_ exchange: Exchange) {
@@ -33,6 +34,7 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
         self.subscription = subscription
         exchange.door = self
         exchange.endsWithInput = true
+        exchange.dropBody()
         lane.add(self)
         subscription.resume()
         if itemCount > 0 { answer() }
@@ -41,7 +43,7 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
     // MARK: TopicSink
 
     var isReady: Bool {
-        itemCount < Self.mostItems && items.readableBytes < Self.mostBytes
+        itemCount <= Self.mostItemsBeforeBatch && items.readableBytes < Self.mostBytes
     }
 
     func send(_ batch: TopicBatch, of subscription: CacheSubscription) {

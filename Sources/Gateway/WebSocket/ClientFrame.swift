@@ -99,8 +99,7 @@ private struct Fields {
     }
 
     private func value(_ name: String) -> JSONValue? {
-        guard let value = members.first(where: { $0.name == name })?.value, value != .null else { return nil }
-        return value
+        members.first { $0.name == name }?.value
     }
 
     func optionalText(_ name: String) throws(MartletError) -> String? {

@@ -12,12 +12,6 @@ extension Exchange {
         do throws(MartletError) {
             let credential = try WebSocketHandshake.credential(in: request)
             topics.handshake = try WebSocketHandshake(request)
-            let hasLength = request.withValue(.contentLength) { !$0.matches("0") } ?? false
-            guard request.isWebSocketConnect || !(hasLength || request.lists("transfer-encoding", "chunked")) else {
-                topics.handshake = nil
-                throw MartletError.invalidArgument(
-                    field: "content-length", reason: "must be 0: a handshake has no body")
-            }
             return credential
         } catch {
             if rest.fault == nil { rest.fault = error }

@@ -11,6 +11,8 @@ protocol WebSocketCarrier: AnyObject {
     func write(_ frames: ByteBuffer)
     /// Whether bytes of the client are to be left where they are.
     func pauseReading(_ isPaused: Bool)
+    /// Tells the client that nothing more comes, once everything written has left, while it may go on sending.
+    func endOutput()
     /// Ends the connection or stream once everything written has left.
     func finish()
     /// Ends it now: the client takes nothing, or has gone.

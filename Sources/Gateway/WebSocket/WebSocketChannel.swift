@@ -38,6 +38,7 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        lane.beginTick()
         tearDown()
         context.fireChannelInactive()
     }
@@ -75,6 +76,7 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
+            lane.beginTick()
             session.inputEnded()
             return
         }
@@ -116,6 +118,10 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     func pauseReading(_ isPaused: Bool) {
         isReadingPaused = isPaused
         resumeReading()
+    }
+
+    func endOutput() {
+        context?.closeWhenFlushed(mode: .output)
     }
 
     func finish() {

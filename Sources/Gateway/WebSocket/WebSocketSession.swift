@@ -76,6 +76,10 @@ final class WebSocketSession: LaneStream {
     func receive(_ bytes: UnsafeRawBufferPointer) {
         guard !isFeeding else { return }
         switch state {
+        case .open where isBusy:
+            // What was read before the carrier could stop: its turn comes with `goOn`.
+            decoder.hold(bytes)
+            checkBounds()
         case .open:
             feed(bytes)
             flush()
@@ -109,6 +113,8 @@ final class WebSocketSession: LaneStream {
         } catch {
             isFeeding = false
             close(error.closeCode, reason: error.reason)
+            // Its close frame could not be told from the rest any more. The end of what it sends can.
+            carrier?.endOutput()
             return
         }
         isFeeding = false
@@ -118,6 +124,11 @@ final class WebSocketSession: LaneStream {
         } else {
             messageBeganAt = nil
         }
+        checkBounds()
+    }
+
+    /// Accounts for what the decoder keeps, and ends the session where that is too much.
+    private func checkBounds() {
         guard reserve(decoder.bufferedBytes) else {
             close(1013, reason: "the server has no memory to spare for this message")
             return
@@ -165,7 +176,8 @@ final class WebSocketSession: LaneStream {
     func goOn() {
         guard isBusy, isOpen else { return }
         isBusy = false
-        if decoder.hasUnread, !isFeeding { feed(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        // A decoder that is at work goes on by itself, and must not be looked at.
+        if !isFeeding, decoder.hasUnread { feed(UnsafeRawBufferPointer(start: nil, count: 0)) }
         flush()
         if !isBusy { carrier?.pauseReading(false) }
     }

@@ -33,8 +33,7 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
     }
 
     func write(_ frames: ByteBuffer) {
-        guard let exchange = ticket.live else { return }
-        frames.withUnsafeReadableBytes { exchange.write($0) }
+        ticket.live?.write(sharing: frames)
     }
 
     func pauseReading(_ isPaused: Bool) {
@@ -45,6 +44,10 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
         } else if exchange.bodyMode == .held {
             exchange.streamBody()
         }
+    }
+
+    func endOutput() {
+        finish()
     }
 
     func finish() {

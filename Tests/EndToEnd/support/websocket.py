@@ -4,12 +4,14 @@ Each speaks in documents: what is sent is JSON in a text frame, and so is what c
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import struct
 import time
 
+import h2.exceptions
 import websockets.sync.client
 from websockets.exceptions import ConnectionClosed
 
@@ -225,6 +227,10 @@ class _FramedChannel(Channel):
             self._frames += self._reader.feed(data)
         return self._frames.pop(0)
 
+    def _answer_farewell(self, payload):
+        with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
+            self.send_bytes(frame(CLOSE, payload))
+
     def _receive_text(self, within):
         deadline = time.monotonic() + within
         while (taken := self.next_frame(within=max(0.001, deadline - time.monotonic()))) is not None:
@@ -232,6 +238,7 @@ class _FramedChannel(Channel):
             if opcode == CLOSE:
                 self.close_code = struct.unpack(">H", payload[:2])[0] if payload else 1005
                 payload[2:].decode()
+                self._answer_farewell(payload[:2])
                 return None
             if opcode == PING:
                 self.send_bytes(frame(PONG, payload))

@@ -93,6 +93,13 @@ struct WebSocketDecoder {
         if isClosed { release() }
     }
 
+    /// Takes bytes without looking at them: their owner is not ready for what is in them. They are read by the next
+    /// ``feed(_:_:)``, before what that brings.
+    mutating func hold(_ bytes: UnsafeRawBufferPointer) {
+        guard violation == nil, !isClosed else { return }
+        unread.append(contentsOf: bytes)
+    }
+
     private mutating func feedUnread(
         _ bytes: UnsafeRawBufferPointer, _ handle: (WebSocketEvent) -> Bool
     ) throws(WebSocketViolation) {

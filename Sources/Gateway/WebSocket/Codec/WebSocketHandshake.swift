@@ -45,6 +45,10 @@ struct WebSocketHandshake {
                 throw .invalidArgument(field: "upgrade", reason: "must name websocket")
             }
             try Self.checkVersion(head, isOptional: false)
+            // It would have to be waited for before the first frame.
+            guard head.withValue(.contentLength, { $0.decimal == 0 }) ?? true,
+                try head.single("transfer-encoding") == nil
+            else { throw .malformed("a request that leaves HTTP has no body") }
             accept = try Self.accept(head)
         }
         let offer = try Offer(head)
