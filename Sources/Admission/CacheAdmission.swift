@@ -98,6 +98,12 @@ package final class CacheAdmission: Sendable {
         }
     }
 
+    /// Gives back what ``admitPublish(nowNanoseconds:)`` took, because another limit refused the call.
+    package func giveBackPublish() {
+        topics.publishes.giveBack(1)
+        tenant.topics.publishes.giveBack(1)
+    }
+
     /// Admits one more open subscription. Whoever was admitted calls ``releaseSubscription()`` when it ends.
     ///
     /// - Throws: ``MartletError/countLimited(limit:value:)``, the cache's limit before the tenant's.

@@ -75,7 +75,7 @@ package final class CacheService: Sendable {
         }
     }
 
-    private func admission(of tenant: TenantRecord) -> TenantAdmission {
+    func admission(of tenant: TenantRecord) -> TenantAdmission {
         tenants.withLock { tenants in
             if let known = tenants[tenant.id] { return known }
             let made = TenantAdmission(limits: tenant.limits, bytesInFlight: bodyBudget.limit / 4, process: bodyBudget)

@@ -60,7 +60,10 @@ extension ServiceLane {
     /// Writes a refusal down that a door found in the parameters, and hands the error back. A validly identified call
     /// is metered whatever becomes of it.
     package func refused(_ grant: CacheGrant, _ door: Door, _ error: MartletError) -> MartletError {
-        guard let cache = grant.cache, let row = try? row(cache, door) else { return error }
+        // A cache that is gone has given its counters back.
+        guard let cache = grant.cache, snapshot.cache(cache.record.id) != nil, let row = try? row(cache, door) else {
+            return error
+        }
         row.recordRefusal(error)
         return error
     }

@@ -56,6 +56,9 @@ package final class ServiceLane {
         refresh()
     }
 
+    /// The monotonic clock's reading of this tick.
+    package var uptimeMilliseconds: Int64 { Int64(nowNanoseconds / 1_000_000) }
+
     /// Cost: one atomic load when nothing has changed.
     @inline(__always)
     func refresh() {

@@ -2,21 +2,16 @@ import Tenancy
 
 /// Messages of one topic that follow each other, on their way to the subscribers of one lane. Belongs to that lane.
 package final class TopicBatch {
-    /// How many encodings a batch has room for.
-    package static let encodingSlots = 4
     /// The most messages that a lane hands over in one.
     package static let mostMessages = BatchBounds.mostMessages
-    // Nothing but nil, and never changed: a batch that fills a slot copies it first.
-    nonisolated(unsafe) private static let noEncodings = [AnyObject?](repeating: nil, count: encodingSlots)
 
     /// At least one; the numbers are contiguous, the page is one.
     package let messages: [TopicMessage]
     package let payloadBytes: Int
     /// The sum over the messages of the begun 1,024 bytes, at least one each: the unit in which traffic is metered.
     package let chunkCount: Int
-    /// What the doors made of the batch once for all its subscribers: each door has a slot of its own. Nothing is
-    /// allocated until one is filled.
-    package var encodings: [AnyObject?] = TopicBatch.noEncodings
+    /// What the doors made of the batch once for all its subscribers. It must not hold the batch.
+    package var encoding: AnyObject?
 
     /// - Parameter messages: at least one, contiguous, of one page.
     package init(_ messages: [TopicMessage]) {

@@ -30,6 +30,9 @@ package final class TopicLane {
 
     deinit {
         for subscription in beats.joined() { leaveTopic(subscription) }
+        // The mailbox and the listeners in it hold each other. Nobody posts to it any more.
+        var waiting: ContiguousArray<TopicListener> = []
+        mailbox.fetch(into: &waiting)
     }
 
     // MARK: Subscribing

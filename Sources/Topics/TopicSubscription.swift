@@ -9,7 +9,7 @@ package protocol TopicSubscriber: AnyObject {
     /// Whether more may be handed over now. Asked before each call of the others. A subscriber for which this was false
     /// calls ``TopicLane/resume(_:now:)`` when it is true again.
     var isReady: Bool { get }
-    /// Messages that follow those before. The batch is shared with others: fill its encodings, keep it, do not wait.
+    /// Messages that follow those before. The batch is shared with others: fill its encoding, keep it, do not wait.
     func receive(_ batch: TopicBatch)
     /// Messages are missing before the next batch.
     func receive(_ discontinuity: TopicDiscontinuity)

@@ -98,6 +98,29 @@ import Topics
         #expect(fixture.hub.checkInvariants() == [])
     }
 
+    @Test(arguments: [0, 1, 50, 149])
+    func whoeverIsLeftAfterAMassLeavingHasItsTurnOnce(turns: Int) throws {
+        let fixture = Fixture()
+        var receivers: [Receiver] = []
+        var subscriptions: [TopicSubscription] = []
+        for _ in 0..<150 {
+            receivers.append(Receiver())
+            subscriptions.append(try fixture.lane.follow(receivers[receivers.count - 1], in: fixture.space))
+        }
+        for round in 1...3 {
+            try fixture.publish(round...round)
+            if turns > 0 { _ = fixture.lane.drain(now: start, atMost: turns) }
+            for (number, subscription) in subscriptions.enumerated() where number % (2 << round) != 0 {
+                fixture.lane.cancel(subscription)
+            }
+            fixture.lane.drainAll()
+            for number in stride(from: 0, to: 150, by: 2 << round) {
+                #expect(receivers[number].take() == items(UInt64(round)...UInt64(round)))
+            }
+        }
+        #expect(fixture.lane.subscriptionCount == 10)
+    }
+
     // MARK: Calls from within
 
     @Test func aSubscriberMayCancelItselfAndOthersWhileItReceives() throws {
@@ -163,6 +186,29 @@ import Topics
         fixture.lane.drainAll()
         for receiver in receivers { #expect(receiver.events == items(1...4)) }
         receivers[1].onReceive = {}
+    }
+
+    @Test(arguments: [true, false])
+    func aSubscriberIsNotCalledWhileItIsBeingCalled(isLive: Bool) throws {
+        let fixture = Fixture()
+        let receiver = Receiver()
+        let subscription = try fixture.lane.subscribe(
+            to: topic("t"), in: fixture.space, from: TopicPosition(sequence: 1, page: 0), now: start, as: receiver)
+        if isLive { fixture.lane.resume(subscription, now: start) }
+        var depth = 0
+        receiver.onReceive = {
+            depth += 1
+            #expect(depth == 1)
+            let next = receiver.events.count + 1
+            if next <= 5 { _ = try? fixture.publish(next...next) }
+            fixture.lane.resume(subscription, now: start)
+            depth -= 1
+        }
+        try fixture.publish(1...1)
+        if !isLive { fixture.lane.resume(subscription, now: start) }
+        fixture.lane.drainAll()
+        #expect(receiver.events == items(1...5))
+        receiver.onReceive = {}
     }
 
     @Test func aSubscriberMayPublishSubscribeAndDrainWhileItReceives() throws {

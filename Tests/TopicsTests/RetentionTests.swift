@@ -111,6 +111,21 @@ import Topics
         #expect(fixture.hub.checkInvariants() == [])
     }
 
+    @Test func aTickGoesOnWhereTheTopicThatItStoppedAtHasGone() throws {
+        for survivors in [5904, 3000, 0] {
+            let fixture = Fixture()
+            for number in 0..<10_000 { try fixture.space.publish("x", to: "topic \(number)") }
+            let bytesPerTopic = fixture.space.statistics.bytes / 10_000
+            fixture.hub.tick(now: start)
+            // The oldest go, and with them the one that the tick stopped at.
+            fixture.space.setMaxBytes(2 * survivors * bytesPerTopic)
+            while fixture.space.statistics.topics > survivors + 100 { try fixture.space.publish("x", to: "topic 9999") }
+            #expect(fixture.hub.checkInvariants() == [])
+            fixture.hub.tick(now: start)
+            #expect(fixture.hub.checkInvariants() == [])
+        }
+    }
+
     // MARK: Flush
 
     @Test func aFlushTakesMessagesAndTopicsWithoutSubscribers() throws {

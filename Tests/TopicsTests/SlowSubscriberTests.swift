@@ -200,6 +200,25 @@ import Topics
         #expect(receivers[0].events == items(1...5) + [.discontinuity(last: 5, new: 6, page: page)])
     }
 
+    @Test func whatAPausedRoundHasInHandIsNotLostToWhoIsOwedADiscontinuity() throws {
+        let fixture = Fixture()
+        let first = Receiver()
+        let second = Receiver()
+        _ = try fixture.lane.follow(first, in: fixture.space)
+        let page = try fixture.publish(1...4).page
+        fixture.lane.drainAll()
+        fixture.space.flush()
+        second.isReady = false
+        let subscription = try fixture.lane.follow(
+            second, in: fixture.space, from: TopicPosition(sequence: 3, page: page - 1))
+        try fixture.publish(5...5)
+        #expect(fixture.lane.drain(now: start, atMost: 1))
+        fixture.space.flush()
+        second.isReady = true
+        fixture.lane.resume(subscription, now: start)
+        #expect(second.events == [.discontinuity(last: 2, new: 4, page: page)] + items(5...5))
+    }
+
     @Test func aPendingListIsBoundedInNumber() throws {
         let fixture = Fixture { $0.messagesPerTopic = 300 }
         let receiver = Receiver()

@@ -20,7 +20,8 @@ package final class CacheSubscription: TopicSubscriber {
     package let topic: TopicName
     package let door: Door
     package private(set) var caller: LaneCaller
-    private unowned let lane: ServiceLane
+    // A lane outlives its subscriptions: it holds them, and ends with its event loop.
+    private unowned(unsafe) let lane: ServiceLane
     private var grant: CacheGrant
     /// Nil once the subscription is over: it and its sink hold each other until then.
     private var sink: (any TopicSink)?

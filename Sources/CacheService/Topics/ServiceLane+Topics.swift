@@ -13,12 +13,20 @@ extension ServiceLane {
     /// How often an open stream says that it is alive, at least.
     package var heartbeatMilliseconds: Int64 { service.heartbeatMilliseconds }
 
-    /// The longest message that a caller may publish where no cache is named yet.
+    /// The longest message that a caller may publish where no cache is named yet. Cost: O(caches).
     package func messageBytesDefault(for caller: LaneCaller) -> Int {
-        let tenant = snapshot.tenant(caller.caller.tenant)
-        return max(
-            SizeLimits(tenant: tenant?.limits ?? Limits(), defaults: service.sizes).messageBytes,
-            service.sizes.messageBytes)
+        let id = caller.caller.tenant
+        let limits = snapshot.tenant(id)?.limits ?? Limits()
+        return snapshot.caches.reduce(SizeLimits(tenant: limits, defaults: service.sizes).messageBytes) { most, cache in
+            guard cache.tenant == id, cache.limits[.maxMessageBytes] != nil else { return most }
+            return max(most, SizeLimits(cache: cache.limits, tenant: limits, defaults: service.sizes).messageBytes)
+        }
+    }
+
+    /// What a caller's tenant may have in messages that are not complete.
+    package func byteBudget(of caller: LaneCaller) -> SharedByteBudget {
+        guard let tenant = snapshot.tenant(caller.caller.tenant) else { return service.bodyBudget }
+        return service.admission(of: tenant).bytesInFlight
     }
 
     // MARK: Publish
@@ -53,9 +61,14 @@ extension ServiceLane {
             try cache.sizes.checkMessage(byteCount: bytes.count)
             let admission = cache.shared.admission
             try admission.admitPublish(nowNanoseconds: nowNanoseconds)
-            try admission.admit(
-                operations: BillingPolicy.message(byteCount: bytes.count), bytesIn: UInt64(bytes.count),
-                nowNanoseconds: nowNanoseconds)
+            do throws(MartletError) {
+                try admission.admit(
+                    operations: BillingPolicy.message(byteCount: bytes.count), bytesIn: UInt64(bytes.count),
+                    nowNanoseconds: nowNanoseconds)
+            } catch {
+                admission.giveBackPublish()
+                throw error
+            }
             let position = try cache.shared.topics.publish(
                 bytes, kind, publisherID: caller.publisherID, to: topic, now: now)
             row.recordPublish(messageBytes: bytes.count)

@@ -31,6 +31,10 @@ final class GatewayLane {
     /// Streams that go on by themselves, and those of them that have something to send (`LaneStream.swift`).
     var streams: [any LaneStream] = []
     var touched: [any LaneStream] = []
+    var readersBack: [any LaneStream] = []
+    var isTurnScheduled = false
+    var isInTurn = false
+    var isSliceScheduled = false
     private var exchanges: [Exchange] = []
     private var scratch = ByteBuffer()
     private let date: UnsafeMutableRawPointer
@@ -79,6 +83,9 @@ final class GatewayLane {
         dateSecond = now.seconds
         HTTPDate.render(seconds: dateSecond, into: date)
     }
+
+    /// Milliseconds of a clock that nobody sets: for how long something has lasted.
+    var uptimeMilliseconds: Int64 { service.uptimeMilliseconds }
 
     // MARK: Requests
 

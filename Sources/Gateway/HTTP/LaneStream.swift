@@ -9,10 +9,14 @@ protocol LaneStream: AnyObject {
     var streamSlot: Int { get set }
     /// Whether it is in the lane's list of those that have something to send.
     var isTouched: Bool { get set }
+    /// Whether it is in the lane's list of those whose reader takes more again.
+    var isReaderBack: Bool { get set }
     /// Called some times a second: ends what is due to end.
     func tick(now: Timestamp)
     /// Sends what was put together since it was touched.
     func flushTouched()
+    /// Goes on where the reader had made it wait: a bounded piece of it.
+    func readerIsBack()
     /// The server is about to stop: tells the client, so that it can go on elsewhere, and ends.
     func drain()
 }
@@ -54,20 +58,68 @@ extension GatewayLane {
         }
     }
 
+    // MARK: Readers that are back
+
+    /// Streams that go on in one turn.
+    private static let streamsPerTurn = 64
+
+    /// Goes on with a stream whose reader takes more again: soon, and not here, where that was noticed, inside a write or
+    /// an event of the socket. There, one who reads as fast as is written would keep the loop to itself.
+    func queueReader(of stream: any LaneStream) {
+        guard !stream.isReaderBack else { return }
+        stream.isReaderBack = true
+        readersBack.append(stream)
+        guard !isTurnScheduled else { return }
+        isTurnScheduled = true
+        if isInTurn {
+            // With a look at the sockets in between.
+            eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.serveReaders() }
+        } else {
+            eventLoop.assumeIsolated().execute { self.serveReaders() }
+        }
+    }
+
+    private func serveReaders() {
+        beginTick()
+        isTurnScheduled = false
+        isInTurn = true
+        var turn: [any LaneStream] = []
+        swap(&turn, &readersBack)
+        for stream in turn.prefix(Self.streamsPerTurn) {
+            stream.isReaderBack = false
+            if stream.streamSlot >= 0 { stream.readerIsBack() }
+        }
+        flushTouched()
+        // Who was not reached goes before those that came back meanwhile.
+        readersBack = turn.dropFirst(Self.streamsPerTurn) + readersBack
+        isInTurn = false
+        guard !readersBack.isEmpty, !isTurnScheduled else { return }
+        isTurnScheduled = true
+        eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.serveReaders() }
+    }
+
+    /// A task without delay would run before the sockets are looked at.
+    private static let pause = TimeAmount.microseconds(30)
+
     // MARK: Topics
 
     /// Deliveries between two looks at the sockets: about a millisecond's writes, so that a message to ten thousand
     /// subscribers does not hold up the loop's other connections.
     private static let deliveriesPerSlice = 128
 
-    /// Fans out what was published, slice by slice.
+    /// Fans out what was published, slice by slice. Called when something was; while a next slice is to come, that one
+    /// finds it.
     func drainTopics() {
+        guard !isSliceScheduled else { return }
         beginTick()
         let isUnfinished = service.drainTopics(atMost: Self.deliveriesPerSlice)
         flushTouched()
         guard isUnfinished else { return }
-        // A task without delay would run before the sockets are looked at.
-        eventLoop.assumeIsolated().scheduleTask(in: .microseconds(30)) { self.drainTopics() }
+        isSliceScheduled = true
+        eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
+            self.isSliceScheduled = false
+            self.drainTopics()
+        }
     }
 
     func tickStreams() {

@@ -222,6 +222,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
         withBytes(of: head.method.rawValue) { exchange.request.setMethod($0) }
         withBytes(of: head.uri) { exchange.request.setPath(Self.originForm($0), limit: limit) }
         for (name, value) in head.headers {
+            // HTTP/1.0 has no upgrade, and one that is asked for in it is not seen (RFC 9110 section 7.8).
+            if isVersionOne, name.lowercasedASCII == "upgrade" { continue }
             withBytes(of: name.lowercasedASCII) { name in
                 withBytes(of: value) { exchange.request.add(name: name, value: $0, limit: limit) }
             }
@@ -594,7 +596,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
     func dropHead(of exchange: Exchange) {}
 
     func isReady(_ exchange: Exchange) -> Bool {
-        exchange.responseBody.readableBytes == 0 && context?.channel.isWritable ?? false
+        !isClosed && exchange.responseBody.readableBytes == 0 && context?.channel.isWritable ?? false
     }
 
     // MARK: Ends

@@ -86,15 +86,15 @@ extension HTTP2Connection {
             case .collecting:
                 _ = lane.adoptHeld(exchange, peer: peer)
             case .streaming:
-                let bytes = exchange.requestBody
-                exchange.requestBody.clear()
-                bytes.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
+                giveOutHeldBody(of: exchange)
             case .held, .discarding:
                 break
             }
-            nghttp2_session_consume(session, exchange.streamID, held)
+            nghttp2_session_consume(session, exchange.streamID, held - exchange.heldBytes)
         }
-        if !exchange.isRequestEnded {
+        if exchange.bodyMode == .held {
+            // The door has had enough again.
+        } else if !exchange.isRequestEnded {
             if exchange.requestBodyReceived == 0,
                 exchange.request.withValue(.expect, { $0.matchesIgnoringCase("100-continue") }) == true
             {
@@ -107,6 +107,23 @@ extension HTTP2Connection {
         }
         schedulePump()
     }
+
+    /// Hands a door the bytes that were held, as long as it takes more: what each of them causes is bounded by the
+    /// piece. The rest is held on.
+    private func giveOutHeldBody(of exchange: Exchange) {
+        var bytes = exchange.requestBody
+        exchange.requestBody.clear()
+        while exchange.bodyMode == .streaming,
+            let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.heldPieceBytes)), piece.readableBytes > 0
+        {
+            piece.withUnsafeReadableBytes { exchange.door?.receiveBody(exchange, $0) }
+        }
+        guard bytes.readableBytes > 0 else { return }
+        exchange.requestBody = bytes
+        exchange.heldBytes = bytes.readableBytes
+    }
+
+    private static let heldPieceBytes = 16_384
 
     // MARK: Out
 

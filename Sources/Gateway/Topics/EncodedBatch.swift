@@ -12,10 +12,10 @@ final class EncodedBatch {
 
     /// The encodings of a batch, made when they are first asked for.
     static func of(_ batch: TopicBatch) -> EncodedBatch {
-        // Nobody else uses the slot.
-        if let made = batch.encodings[0] { return unsafeDowncast(made, to: EncodedBatch.self) }
+        // Nobody else sets it.
+        if let made = batch.encoding { return unsafeDowncast(made, to: EncodedBatch.self) }
         let made = EncodedBatch(batch)
-        batch.encodings[0] = made
+        batch.encoding = made
         return made
     }
 

@@ -7,6 +7,7 @@ import Topics
 final class EventStream: HTTPDoor, TopicSink, LaneStream {
     var streamSlot = -1
     var isTouched = false
+    var isReaderBack = false
     private let lane: GatewayLane
     private let ticket: ExchangeTicket
     private var subscription: CacheSubscription?
@@ -77,6 +78,10 @@ final class EventStream: HTTPDoor, TopicSink, LaneStream {
 
     func tick(now: Timestamp) {}
 
+    func readerIsBack() {
+        subscription?.resume()
+    }
+
     func flushTouched() {
         if let failure { finish(failure) }
     }
@@ -109,7 +114,7 @@ final class EventStream: HTTPDoor, TopicSink, LaneStream {
     func receiveEnd(_ exchange: Exchange) {}
 
     func responseDrained(_ exchange: Exchange) {
-        subscription?.resume()
+        lane.queueReader(of: self)
     }
 
     func abandon(_ exchange: Exchange) {

@@ -9,9 +9,11 @@ import Topics
 final class LongPoll: HTTPDoor, TopicSink, LaneStream {
     var streamSlot = -1
     var isTouched = false
+    var isReaderBack = false
     private let lane: GatewayLane
     private let ticket: ExchangeTicket
-    private let deadline: Timestamp
+    /// On the lane's ``GatewayLane/uptimeMilliseconds``.
+    private let deadline: Int64
     private let allowsAnyOrigin: Bool
     private var subscription: CacheSubscription?
     private var items = ByteBuffer()
@@ -26,7 +28,7 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
     init(_ exchange: Exchange) {
         lane = exchange.lane
         ticket = ExchangeTicket(exchange)
-        deadline = Timestamp(milliseconds: exchange.lane.now.milliseconds + Self.mostMilliseconds)
+        deadline = exchange.lane.uptimeMilliseconds + Self.mostMilliseconds
         allowsAnyOrigin = exchange.rest.allowsAnyOrigin
     }
 
@@ -81,15 +83,18 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
     // MARK: LaneStream
 
     func tick(now: Timestamp) {
-        if now >= deadline { answer() }
+        if lane.uptimeMilliseconds >= deadline { answer() }
     }
 
+    func readerIsBack() {}
+
     func flushTouched() {
-        if let failure {
+        // What was counted as delivered is; the next poll is told the failure.
+        if itemCount > 0 {
+            answer()
+        } else if let failure {
             // The call was counted when it subscribed.
             leave()?.respond(error: failure)
-        } else if itemCount > 0 {
-            answer()
         }
     }
 

@@ -40,6 +40,11 @@ final class TopicsDoor: HTTPDoor {
         }
     }
 
+    func resume(_ exchange: Exchange) {
+        exchange.rest.reset()
+        receiveHead(exchange)
+    }
+
     func receiveEnd(_ exchange: Exchange) {
         guard let caller = exchange.rest.caller, let opened = exchange.rest.opened else { return }
         // A body may have taken its time: who was let in then may be shut out now.
@@ -166,6 +171,9 @@ final class TopicsDoor: HTTPDoor {
             let position = try lastEvent(exchange, grant) ?? topics.position
             let subscription = try service.subscribe(grant, .rest, caller, topic: name, from: position, sink: stream)
             stream.begin(exchange, subscription)
+        } else if exchange.transport.isCrowded {
+            // Its answer may be a large one.
+            exchange.transport.park(exchange)
         } else {
             let poll = LongPoll(exchange)
             let subscription = try service.subscribe(

@@ -1,3 +1,4 @@
+import CacheService
 import Tenancy
 
 extension Exchange {
@@ -22,8 +23,11 @@ extension Exchange {
 
     /// Leaves HTTP for a WebSocket.
     func upgrade(_ handshake: WebSocketHandshake, _ application: any WebSocketApplication, messageBytesLimit: Int) {
+        guard let caller = rest.caller else { return }
         transport.upgrade(
-            self, handshake, WebSocketSession(lane, application, messageBytesLimit: messageBytesLimit))
+            self, handshake,
+            WebSocketSession(
+                lane, application, messageBytesLimit: messageBytesLimit, budget: lane.service.byteBudget(of: caller)))
     }
 }
 

@@ -13,10 +13,15 @@ extension GatewayLane {
     }
 
     /// Publishes what a frame holds.
+    ///
+    /// - Parameter opened: what the socket was opened for, where that was one cache.
     func publish(
-        _ caller: LaneCaller, cacheName: [UInt8], topic: TopicName, _ message: ClientFrame.Publish
+        _ caller: LaneCaller, cacheName: [UInt8], topic: TopicName, _ message: ClientFrame.Publish,
+        asIn opened: CacheGrant? = nil
     ) throws(MartletError) -> TopicPosition {
         let grant = try permit(caller, cacheName: cacheName, topic: topic.text, .publish)
+        // One that was deleted and made again under its name is another.
+        if let opened, !grant.isForSameCache(as: opened) { throw .cacheNotFound }
         return try message.bytes.withUnsafeBufferPointer { (bytes) throws(MartletError) -> TopicPosition in
             try service.publish(
                 grant, .webSocket, caller, topic: topic, kind: message.kind, bytes: UnsafeRawBufferPointer(bytes))
@@ -29,13 +34,15 @@ extension WebSocketSession {
     /// the answer.
     func authenticate(_ token: String, _ proceed: @escaping (Result<LaneCaller, MartletError>) -> Void) {
         guard let peer else { return }
-        wait()
+        countControlFrame()
         var token = token
-        token.withUTF8 { bytes in
-            lane.identify(UnsafeRawBufferPointer(bytes), peer: peer) { result in
-                guard self.isOpen else { return }
-                proceed(result)
-                self.goOn()
+        wait {
+            token.withUTF8 { bytes in
+                lane.identify(UnsafeRawBufferPointer(bytes), peer: peer) { result in
+                    guard self.isOpen else { return }
+                    proceed(result)
+                    self.goOn()
+                }
             }
         }
     }

@@ -47,6 +47,7 @@ final class StreamDoor: HTTPDoor {
     }
 
     private func open(_ exchange: Exchange, _ caller: LaneCaller) {
+        exchange.rest.caller = caller
         guard exchange.rest.fault == nil, let handshake = exchange.topics?.handshake else {
             exchange.respond(error: exchange.rest.fault ?? .upgradeRequired)
             return

@@ -13,13 +13,18 @@ final class StreamSocket: WebSocketApplication {
     let lane: GatewayLane
     private var caller: LaneCaller
     private(set) var session: WebSocketSession?
-    private var subscriptions: [String: StreamSubscription] = [:]
-    private var heartbeatAt: Timestamp
+    /// By the bytes of their ids: texts that are only equal in the eyes of Unicode are different ids.
+    private var subscriptions: [[UInt8]: StreamSubscription] = [:]
+    /// Those that had to wait while the client took nothing, in the order in which they go on: a topic that never
+    /// stops does not keep the others from their turn.
+    private var waiting: [StreamSubscription] = []
+    /// On the lane's ``GatewayLane/uptimeMilliseconds``.
+    private var heartbeatAt: Int64
 
     init(_ lane: GatewayLane, _ caller: LaneCaller) {
         self.lane = lane
         self.caller = caller
-        heartbeatAt = lane.now
+        heartbeatAt = lane.uptimeMilliseconds
     }
 
     // MARK: WebSocketApplication
@@ -50,7 +55,7 @@ final class StreamSocket: WebSocketApplication {
                 authenticate(token)
             }
         } catch {
-            session?.send(error: error, id: id.map(ServerFrame.quoted))
+            session?.refuse(error, id: id.map(ServerFrame.quoted))
         }
     }
 
@@ -60,7 +65,7 @@ final class StreamSocket: WebSocketApplication {
         let grant = try lane.permit(caller, cacheName: Array(cache.utf8), topic: topic, .subscribe)
         let subscription = StreamSubscription(self, id)
         do throws(MartletError) {
-            guard subscriptions[id] == nil else { throw .alreadyExists("Subscription '\(id)'") }
+            guard subscriptions[subscription.key] == nil else { throw .alreadyExists("Subscription '\(id)'") }
             guard subscriptions.count < Self.mostSubscriptions else {
                 throw .countLimited(limit: .maxSubscriptions, value: UInt64(Self.mostSubscriptions))
             }
@@ -73,13 +78,13 @@ final class StreamSocket: WebSocketApplication {
         let opened = try lane.service.subscribe(
             grant, .webSocket, caller, topic: name, from: position, sink: subscription)
         subscription.subscription = opened
-        subscriptions[id] = subscription
+        subscriptions[subscription.key] = subscription
         session?.send(json: ServerFrame.json("subscribed", id: subscription.id))
         opened.resume()
     }
 
     private func unsubscribe(_ id: String) throws(MartletError) {
-        guard let subscription = subscriptions.removeValue(forKey: id) else {
+        guard let subscription = subscriptions.removeValue(forKey: Array(id.utf8)) else {
             throw .notFound("Subscription '\(id)'")
         }
         subscription.subscription?.cancel()
@@ -87,7 +92,7 @@ final class StreamSocket: WebSocketApplication {
     }
 
     private func publish(_ message: ClientFrame.Publish) throws(MartletError) {
-        let subscription = message.id.flatMap { subscriptions[$0]?.subscription }
+        let subscription = message.id.flatMap { subscriptions[Array($0.utf8)]?.subscription }
         let cache: [UInt8]
         let name: TopicName
         switch (message.cache, message.topic) {
@@ -137,10 +142,26 @@ final class StreamSocket: WebSocketApplication {
     }
 
     func sessionIsReady() {
-        for subscription in subscriptions.values {
-            guard session?.isReady ?? false else { return }
-            subscription.subscription?.resume()
+        var turns: [StreamSubscription] = []
+        swap(&turns, &waiting)
+        var index = 0
+        while index < turns.count, session?.isReady ?? false {
+            turns[index].isWaiting = false
+            turns[index].subscription?.resume()
+            index += 1
         }
+        // Behind them stands who has to wait anew.
+        waiting = turns[index...] + waiting
+    }
+
+    fileprivate func isReady(for subscription: StreamSubscription) -> Bool {
+        guard let session else { return false }
+        if session.isReady { return true }
+        if !subscription.isWaiting {
+            subscription.isWaiting = true
+            waiting.append(subscription)
+        }
+        return false
     }
 
     func tick(now: Timestamp) {
@@ -150,10 +171,10 @@ final class StreamSocket: WebSocketApplication {
         }
         // Where there are subscriptions, their heartbeats are the socket's.
         if !subscriptions.isEmpty {
-            heartbeatAt = now
-        } else if now.milliseconds - heartbeatAt.milliseconds >= lane.service.heartbeatMilliseconds * 9 / 10 {
+            heartbeatAt = lane.uptimeMilliseconds
+        } else if lane.uptimeMilliseconds - heartbeatAt >= lane.service.heartbeatMilliseconds * 9 / 10 {
             // A tenth early, as those of subscriptions: a tick that comes late is not too late.
-            heartbeatAt = now
+            heartbeatAt = lane.uptimeMilliseconds
             if session?.isReady ?? false { session?.send(json: ServerFrame.heartbeat) }
         }
     }
@@ -162,6 +183,7 @@ final class StreamSocket: WebSocketApplication {
         session = nil
         for subscription in subscriptions.values { subscription.subscription?.cancel() }
         subscriptions.removeAll()
+        waiting.removeAll()
     }
 
     // MARK: Subscriptions
@@ -181,24 +203,26 @@ final class StreamSocket: WebSocketApplication {
 
 /// One of the subscriptions of a ``StreamSocket``.
 private final class StreamSubscription: TopicSink {
-    let key: String
+    let key: [UInt8]
     /// The id as a JSON string.
     let id: [UInt8]
     var name: TopicName?
     var subscription: CacheSubscription?
+    /// Whether it is among those that go on when the client takes more.
+    var isWaiting = false
     private unowned let socket: StreamSocket
     /// What stands before each message.
     private let itemPrefix: [UInt8]
 
     init(_ socket: StreamSocket, _ key: String) {
         self.socket = socket
-        self.key = key
+        self.key = Array(key.utf8)
         id = ServerFrame.quoted(key)
         itemPrefix = ServerFrame.prefix("item", id: id)
     }
 
     var isReady: Bool {
-        socket.session?.isReady ?? false
+        socket.isReady(for: self)
     }
 
     func send(_ batch: TopicBatch, of subscription: CacheSubscription) {

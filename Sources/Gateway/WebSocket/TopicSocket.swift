@@ -35,6 +35,10 @@ final class TopicSocket: WebSocketApplication, TopicSink {
     }
 
     func receive(_ text: UnsafeRawBufferPointer) {
+        if let fault = lane.service.fault(of: caller) {
+            session?.end(fault)
+            return
+        }
         do throws(MartletError) {
             switch try ClientFrame(text, namesTopics: false) {
             case .publish(let message): try publish(message)
@@ -42,13 +46,12 @@ final class TopicSocket: WebSocketApplication, TopicSink {
             case .subscribe, .unsubscribe: break  // not among the frames of this socket
             }
         } catch {
-            session?.send(error: error)
+            session?.refuse(error)
         }
     }
 
     private func publish(_ message: ClientFrame.Publish) throws(MartletError) {
-        let name = grant.cacheName
-        let position = try lane.publish(caller, cacheName: name, topic: topic, message)
+        let position = try lane.publish(caller, cacheName: grant.cacheName, topic: topic, message, asIn: grant)
         session?.send(json: ServerFrame.published(position))
     }
 

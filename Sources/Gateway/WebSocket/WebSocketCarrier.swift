@@ -15,8 +15,6 @@ protocol WebSocketCarrier: AnyObject {
     func endOutput()
     /// Ends the connection or stream once everything written has left.
     func finish()
-    /// Ends it now: the client takes nothing, or has gone.
-    func abort()
 }
 
 /// What a WebSocket is used for.

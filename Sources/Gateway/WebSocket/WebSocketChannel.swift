@@ -1,7 +1,18 @@
 import NIOCore
+import NIOSSL
 import Tenancy
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// A WebSocket on a whole connection that was upgraded from HTTP/1.1: the last handler of its pipeline.
+///
+/// A message to ten thousand subscribers is ten thousand writes, and nothing else of that size. So where the connection
+/// is in the clear and nothing waits before a frame, the frame is written to the socket itself; only what the socket
+/// does not take goes the way through the pipeline, which waits for it to take more. Either way the order is kept.
 final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
@@ -12,6 +23,13 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     private let lane: GatewayLane
     private let session: WebSocketSession
     private var context: ChannelHandlerContext?
+    /// The connection's socket; nil where the pipeline has to see what is written (TLS), and once the connection ends.
+    ///
+    /// The channel closes the socket and then, before anything else runs on this thread, fails what was waiting and calls
+    /// ``channelInactive(context:)``: nothing of that writes, so no number of a socket is used when it may be another's.
+    private var socket: NIOBSDSocket.Handle?
+    /// Writes that the pipeline has not completed.
+    private var pendingWrites = 0
     private var isReadingPaused = false
     private var wantsRead = false
     private var isFinishing = false
@@ -30,6 +48,10 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         lane.add(self)
+        let pipeline = context.pipeline.syncOperations
+        if (try? pipeline.handler(type: NIOSSLServerHandler.self)) == nil {
+            socket = try? pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -45,6 +67,8 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
 
     /// Asks for bytes: the handler before this one may have swallowed the channel's own request.
     func start() {
+        // Behind the handshake's answer, and answers before it, which the socket may not have taken yet.
+        if socket != nil { writeToPipeline(ByteBuffer()) }
         wantsRead = true
         resumeReading()
     }
@@ -89,6 +113,7 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     }
 
     private func tearDown() {
+        socket = nil
         lane.remove(self)
         session.carrierEnded()
     }
@@ -107,12 +132,36 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
     // MARK: WebSocketCarrier
 
     var isReady: Bool {
-        context?.channel.isWritable ?? false
+        (pendingWrites == 0 && socket != nil) || context?.channel.isWritable ?? false
     }
 
     func write(_ frames: ByteBuffer) {
+        guard let socket else {
+            context?.writeAndFlush(wrapOutboundOut(frames), promise: nil)
+            return
+        }
+        guard pendingWrites == 0 else {
+            writeToPipeline(frames)
+            return
+        }
+        let written = frames.withUnsafeReadableBytes { bytes in
+            send(socket, bytes.baseAddress, bytes.count, Self.sendFlags)
+        }
+        guard written < frames.readableBytes else { return }
+        // Full, or gone: the channel finds out which.
+        var rest = frames
+        rest.moveReaderIndex(forwardBy: max(0, written))
+        writeToPipeline(rest)
+    }
+
+    private static let sendFlags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
+
+    private func writeToPipeline(_ frames: ByteBuffer) {
         guard let context else { return }
-        context.writeAndFlush(wrapOutboundOut(frames), promise: nil)
+        pendingWrites += 1
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.pendingWrites -= 1 }
+        context.writeAndFlush(wrapOutboundOut(frames), promise: promise)
     }
 
     func pauseReading(_ isPaused: Bool) {
@@ -131,7 +180,8 @@ final class WebSocketChannel: ChannelDuplexHandler, WebSocketCarrier, LaneConnec
         context.closeWhenFlushed()
     }
 
-    func abort() {
+    /// Ends it now: the client takes nothing, or has gone.
+    private func abort() {
         isFinishing = true
         context?.close(promise: nil)
     }

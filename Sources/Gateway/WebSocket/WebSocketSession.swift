@@ -1,4 +1,4 @@
-import CacheService
+import Admission
 import NIOCore
 import Tenancy
 
@@ -16,13 +16,15 @@ import Tenancy
 final class WebSocketSession: LaneStream {
     private enum State {
         case open
-        case closing(since: Timestamp)
+        /// Since when, on the lane's ``GatewayLane/uptimeMilliseconds``.
+        case closing(since: Int64)
         case over
     }
 
     let lane: GatewayLane
     var streamSlot = -1
     var isTouched = false
+    var isReaderBack = false
     private let application: any WebSocketApplication
     /// It and the session hold each other until the session is over.
     private var carrier: (any WebSocketCarrier)?
@@ -36,11 +38,12 @@ final class WebSocketSession: LaneStream {
     private var output = ByteBuffer()
     /// The application was told to wait until these have left.
     private var isHoldingBack = false
-    /// Bytes that are reserved for what the decoder keeps.
+    /// What is reserved, of the tenant's budget, for what the decoder keeps.
+    private let budget: SharedByteBudget
     private var reservedBytes = 0
-    private var messageBeganAt: Timestamp?
+    private var messageBeganAt: Int64?
     private var controlFrames = 0
-    private var controlFramesSince: Timestamp
+    private var controlFramesSince: Int64
 
     /// How long the client has to answer a close frame.
     private static let closeMilliseconds: Int64 = 2000
@@ -49,12 +52,17 @@ final class WebSocketSession: LaneStream {
     /// Where a client sends on while it has to wait.
     private static let unreadBytes = 4 << 20
 
-    /// - Parameter messageBytesLimit: The longest message that the client may send.
-    init(_ lane: GatewayLane, _ application: any WebSocketApplication, messageBytesLimit: Int) {
+    /// - Parameters:
+    ///   - messageBytesLimit: The longest message that the client may send.
+    ///   - budget: What the client's tenant may have in messages that are not complete.
+    init(
+        _ lane: GatewayLane, _ application: any WebSocketApplication, messageBytesLimit: Int, budget: SharedByteBudget
+    ) {
         self.lane = lane
         self.application = application
+        self.budget = budget
         decoder = WebSocketDecoder(messageBytesLimit: messageBytesLimit)
-        controlFramesSince = lane.now
+        controlFramesSince = lane.uptimeMilliseconds
     }
 
     /// The handshake is over, and frames may be sent.
@@ -120,7 +128,7 @@ final class WebSocketSession: LaneStream {
         isFeeding = false
         guard isOpen else { return }
         if decoder.isInsideMessage {
-            messageBeganAt = messageBeganAt ?? lane.now
+            messageBeganAt = messageBeganAt ?? lane.uptimeMilliseconds
         } else {
             messageBeganAt = nil
         }
@@ -144,7 +152,7 @@ final class WebSocketSession: LaneStream {
         case .text(let text):
             application.receive(text)
         case .binary:
-            send(error: .malformed("messages to the server are text frames"))
+            refuse(.malformed("messages to the server are text frames"))
         case .ping(let payload):
             countControlFrame()
             if isOpen { WebSocketEncoder.writePong(payload, to: &output) }
@@ -155,21 +163,24 @@ final class WebSocketSession: LaneStream {
         }
     }
 
-    private func countControlFrame() {
-        if lane.now.milliseconds - controlFramesSince.milliseconds > 10_000 {
-            controlFramesSince = lane.now
+    /// A frame that costs us work and the client nothing: a control frame, one that was refused, another credential.
+    func countControlFrame() {
+        if lane.uptimeMilliseconds - controlFramesSince > 10_000 {
+            controlFramesSince = lane.uptimeMilliseconds
             controlFrames = 0
         }
         controlFrames += 1
         if controlFrames > lane.limits.idleFramesPerTenSeconds {
-            close(1008, reason: "too many control frames")
+            close(1008, reason: "too many frames to no end")
         }
     }
 
-    /// Holds back what the client sends until ``goOn()``: a credential is being checked.
-    func wait() {
+    /// Holds back what the client sends until ``goOn()``: `work` is not done when it returns, as the check of a
+    /// credential may be not.
+    func wait(for work: () -> Void) {
         isBusy = true
-        carrier?.pauseReading(true)
+        work()
+        if isBusy { carrier?.pauseReading(true) }
     }
 
     /// Takes up what was held back.
@@ -189,14 +200,14 @@ final class WebSocketSession: LaneStream {
         }
         let more = count - reservedBytes
         guard more > 0 else { return true }
-        guard lane.service.reserveBytes(more, nil) else { return false }
+        guard budget.reserve(more) else { return false }
         reservedBytes += more
         return true
     }
 
     private func release() {
         guard reservedBytes > 0 else { return }
-        lane.service.releaseBytes(reservedBytes, nil)
+        budget.release(reservedBytes)
         reservedBytes = 0
     }
 
@@ -253,23 +264,32 @@ final class WebSocketSession: LaneStream {
         send(json: text)
     }
 
+    /// Answers a frame that was refused.
+    func refuse(_ error: MartletError, id: [UInt8]? = nil) {
+        send(error: error, id: id)
+        countControlFrame()
+    }
+
     func flushTouched() {
         flush()
     }
 
     private func flush() {
-        while output.readableBytes > 0 {
-            let frames = output
-            output = ByteBuffer()
-            carrier?.write(frames)
-            guard isHoldingBack, isOpen, carrier?.isReady ?? false else { return }
-            isHoldingBack = false
-            application.sessionIsReady()
-        }
+        guard output.readableBytes > 0 else { return }
+        let frames = output
+        output = ByteBuffer()
+        carrier?.write(frames)
+        guard isHoldingBack, isOpen, carrier?.isReady ?? false else { return }
+        isHoldingBack = false
+        lane.queueReader(of: self)
     }
 
     /// The client has taken what was written.
     func carrierIsReady() {
+        if isOpen { lane.queueReader(of: self) }
+    }
+
+    func readerIsBack() {
         guard isOpen else { return }
         application.sessionIsReady()
         flush()
@@ -288,7 +308,7 @@ final class WebSocketSession: LaneStream {
     func close(_ code: UInt16, reason: String) {
         guard isOpen else { return }
         WebSocketEncoder.writeClose(code, reason: reason, to: &output)
-        state = .closing(since: lane.now)
+        state = .closing(since: lane.uptimeMilliseconds)
         leave()
         flush()
         carrier?.pauseReading(false)
@@ -296,7 +316,7 @@ final class WebSocketSession: LaneStream {
 
     private func answerClose(_ code: UInt16?) {
         WebSocketEncoder.writeClose(code, to: &output)
-        state = .closing(since: lane.now)
+        state = .closing(since: lane.uptimeMilliseconds)
         leave()
         flush()
         finish()
@@ -341,13 +361,13 @@ final class WebSocketSession: LaneStream {
     func tick(now: Timestamp) {
         switch state {
         case .open:
-            if let began = messageBeganAt, now.milliseconds - began.milliseconds > lane.limits.stallMilliseconds {
+            if let began = messageBeganAt, lane.uptimeMilliseconds - began > lane.limits.stallMilliseconds {
                 close(1008, reason: "the message took too long")
                 return
             }
             application.tick(now: now)
         case .closing(let since):
-            if now.milliseconds - since.milliseconds > Self.closeMilliseconds { finish() }
+            if lane.uptimeMilliseconds - since > Self.closeMilliseconds { finish() }
         case .over:
             break
         }

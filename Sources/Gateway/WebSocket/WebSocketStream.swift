@@ -7,6 +7,10 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
     let peer: Peer
     private let ticket: ExchangeTicket
     private let session: WebSocketSession
+    /// The session has asked for nothing more.
+    private var isPaused = false
+    /// The client does not read what it is answered.
+    private var isHeldBack = false
 
     static func open(_ exchange: Exchange, _ handshake: WebSocketHandshake, _ session: WebSocketSession) {
         let stream = WebSocketStream(exchange, session)
@@ -37,8 +41,13 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
     }
 
     func pauseReading(_ isPaused: Bool) {
+        self.isPaused = isPaused
+        followPause()
+    }
+
+    private func followPause() {
         guard let exchange = ticket.live, !exchange.isResponseEnded else { return }
-        if isPaused {
+        if isPaused || isHeldBack {
             // Held bytes give no window back: the client is stopped by its own count.
             exchange.bodyMode = .held
         } else if exchange.bodyMode == .held {
@@ -54,17 +63,16 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
         ticket.live?.finish()
     }
 
-    func abort() {
-        guard let exchange = ticket.live else { return }
-        exchange.transport.reset(exchange)
-    }
-
     // MARK: HTTPDoor
 
     func receiveHead(_ exchange: Exchange) {}
 
     func receiveBody(_ exchange: Exchange, _ bytes: UnsafeRawBufferPointer) {
         session.receive(bytes)
+        // A client that does not read what it is answered is not read from either.
+        guard !isReady else { return }
+        isHeldBack = true
+        followPause()
     }
 
     func receiveEnd(_ exchange: Exchange) {
@@ -73,6 +81,8 @@ final class WebSocketStream: HTTPDoor, WebSocketCarrier {
 
     func responseDrained(_ exchange: Exchange) {
         session.carrierIsReady()
+        isHeldBack = false
+        followPause()
     }
 
     func abandon(_ exchange: Exchange) {

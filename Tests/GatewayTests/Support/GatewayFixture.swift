@@ -152,31 +152,50 @@ extension GatewayFixture {
 
 /// Closures that other threads hand to the test's own, as an event loop's `execute` would.
 final class Mailbox: Sendable {
-    private let waiting = Mutex<[@Sendable () -> Void]>([])
+    private struct Letter: Sendable {
+        let work: @Sendable () -> Void
+        let sender: pthread_t
+    }
+
+    private let waiting = Mutex<[Letter]>([])
     private let arrived = DispatchSemaphore(value: 0)
 
     func put(_ work: @escaping @Sendable () -> Void) {
-        waiting.withLock { $0.append(work) }
+        let letter = Letter(work: work, sender: pthread_self())
+        waiting.withLock { $0.append(letter) }
         arrived.signal()
     }
 
     /// Waits for one closure and runs it.
     func runOne() {
         arrived.wait()
-        take()?()
+        take { _ in true }?()
     }
 
     /// Runs those that are here. Returns how many.
     func runAll() -> Int {
+        run { _ in true }
+    }
+
+    /// Runs those that this thread has put in; those of others stay, however soon they came. Returns how many.
+    func runOwn() -> Int {
+        let reader = pthread_self()
+        return run { pthread_equal($0, reader) != 0 }
+    }
+
+    private func run(_ isMeant: (pthread_t) -> Bool) -> Int {
         var count = 0
-        while arrived.wait(timeout: .now()) == .success {
-            take()?()
+        while let work = take(isMeant) {
+            arrived.wait()
+            work()
             count += 1
         }
         return count
     }
 
-    private func take() -> (@Sendable () -> Void)? {
-        waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+    private func take(_ isMeant: (pthread_t) -> Bool) -> (@Sendable () -> Void)? {
+        waiting.withLock { waiting in
+            waiting.firstIndex { isMeant($0.sender) }.map { waiting.remove(at: $0).work }
+        }
     }
 }

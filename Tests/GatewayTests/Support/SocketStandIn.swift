@@ -145,6 +145,13 @@ final class TestConnection {
         try? channel.pipeline.syncOperations.handler(type: HTTP2Connection.self)
     }
 
+    /// Bytes of the present request's body that an HTTP/1.1 connection keeps.
+    var heldBodyBytes: Int {
+        guard let http1 = try? channel.pipeline.syncOperations.handler(type: HTTP1Connection.self) else { return 0 }
+        let child = Mirror(reflecting: http1).children.first { $0.label == "exchange" }
+        return (child?.value as? Exchange)?.requestBody.readableBytes ?? 0
+    }
+
     /// Sends bytes to the server, in reads of at most 64 KiB, as far as it wants to read.
     func send(_ bytes: [UInt8]) {
         unread += bytes

@@ -1,4 +1,5 @@
 import Access
+import Foundation
 import Tenancy
 import Testing
 
@@ -30,8 +31,13 @@ final class Subscriber {
     let connection: TestConnection
     private let pair: HTTP2Pair?
     private(set) var stream: Int32 = 0
-    /// HTTP/1.1: everything that came.
+    /// HTTP/1.1: everything that came, the body or the frames of it, and where what is not among them yet begins.
     private var bytes: [UInt8] = []
+    private var content: [UInt8] = []
+    private var contentEnd = 0
+    /// What was read of the content.
+    private var read: [Told] = []
+    private var toldEnd = 0
     private var takenCount = 0
 
     /// Connects and subscribes; of a ``Form/stream``, to the one topic under the id `a`.
@@ -128,44 +134,53 @@ final class Subscriber {
             connection.deliver()
             stage.settle()
             bytes += connection.receive()
+            takeContent()
         }
+        takeTold()
     }
 
     // MARK: In
 
     var status: Int {
-        if let pair { return pair.response(stream).status }
-        return HTTP1Reply.all(in: bytes, isClosed: true).replies.first?.status ?? headStatus
+        pump()
+        return headStatus
     }
 
     private var headStatus: Int {
+        if let pair { return pair.response(stream).status }
         let text = String(decoding: bytes.prefix(12), as: UTF8.self)
         return Int(text.suffix(3)) ?? 0
     }
 
     /// What has come of the body, or of the frames.
     var body: [UInt8] {
-        if let pair { return pair.response(stream).body }
-        guard let start = bytes.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound else { return [] }
-        let rest = bytes[start...]
-        return form == .events && status == 200 ? Self.chunks(rest) : Array(rest)
+        pump()
+        return pair?.response(stream).body ?? content
     }
 
-    private static func chunks(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-        var body: [UInt8] = []
-        var rest = bytes
-        while let line = rest.firstRange(of: [13, 10]),
-            let count = Int(String(decoding: rest[rest.startIndex..<line.lowerBound], as: UTF8.self), radix: 16)
-        {
-            rest = rest[line.upperBound...]
-            body += rest.prefix(count)
-            rest = rest.dropFirst(count + 2)
+    /// Takes apart what came on a connection of HTTP/1.1.
+    private func takeContent() {
+        if contentEnd == 0 {
+            guard let end = bytes.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound else { return }
+            contentEnd = end
         }
-        return body
+        guard form == .events, bytes.starts(with: Array("HTTP/1.1 200".utf8)) else {
+            content += bytes[contentEnd...]
+            contentEnd = bytes.count
+            return
+        }
+        while let line = bytes[contentEnd...].firstRange(of: [13, 10]),
+            let count = Int(String(decoding: bytes[contentEnd..<line.lowerBound], as: UTF8.self), radix: 16),
+            bytes.count >= line.upperBound + count + 2
+        {
+            content += bytes[line.upperBound..<line.upperBound + count]
+            contentEnd = line.upperBound + count + 2
+        }
     }
 
     /// Whether the response, or the WebSocket with what carried it, is over.
     var isEnded: Bool {
+        pump()
         if let pair { return pair.response(stream).closeCode != nil || !pair.connection.isOpen }
         switch form {
         case .webSocket, .stream: return !connection.isOpen
@@ -180,18 +195,31 @@ final class Subscriber {
     /// What came since the last call.
     func take() -> [Told] {
         pump()
-        let all = told
-        defer { takenCount = all.count }
-        return Array(all.dropFirst(takenCount))
+        defer { takenCount = read.count }
+        return Array(read.dropFirst(takenCount))
     }
 
     /// All that came.
     var told: [Told] {
-        let body = body
+        pump()
+        return read
+    }
+
+    private func takeTold() {
+        let all = pair?.response(stream).body ?? content
+        guard all.count > toldEnd else { return }
         switch form {
-        case .webSocket, .stream: return status == 101 || status == 200 ? Self.frames(body) : []
-        case .events: return Self.events(body)
-        case .poll: return Self.entries(body)
+        case .webSocket, .stream:
+            guard headStatus == 101 || headStatus == 200 else { return }
+            let (frames, count) = Self.readFrames(all[toldEnd...])
+            read += frames
+            toldEnd += count
+        case .events:
+            guard headStatus == 200, let end = all[toldEnd...].lastRange(of: [10, 10])?.upperBound else { return }
+            read += Self.events(all[toldEnd..<end])
+            toldEnd = end
+        case .poll:
+            read = Self.entries(all)
         }
     }
 
@@ -199,13 +227,20 @@ final class Subscriber {
     var texts: [String] { told.compactMap(\.text) }
 
     private static func object(_ bytes: some Sequence<UInt8>) -> JSONValue {
-        let bytes = Array(bytes)
-        return (try? JSONParser.parse(bytes, ceiling: bytes.count)) ?? .string("not JSON: \(String(decoding: bytes, as: UTF8.self))")
+        let bytes = Data(bytes)
+        // The library's, which is quick in a build without optimisation too.
+        let value = try? JSONDecoder().decode(AnyJSON.self, from: bytes).value
+        return value ?? .string("not JSON: \(String(decoding: bytes, as: UTF8.self))")
     }
 
     static func frames(_ bytes: [UInt8]) -> [Told] {
+        readFrames(bytes[...]).told
+    }
+
+    /// The whole frames at the beginning of `bytes`, and how many bytes they have.
+    private static func readFrames(_ bytes: ArraySlice<UInt8>) -> (told: [Told], count: Int) {
         var told: [Told] = []
-        var rest = bytes[...]
+        var rest = bytes
         while rest.count >= 2 {
             let opcode = rest[rest.startIndex]
             var count = Int(rest[rest.startIndex + 1])
@@ -216,19 +251,21 @@ final class Subscriber {
                 count = rest.prefix(head).dropFirst(2).reduce(0) { $0 << 8 | Int($1) }
             }
             guard rest.count >= head + count else { break }
-            let payload = rest.dropFirst(head).prefix(count)
+            told.append(frame(opcode, rest.dropFirst(head).prefix(count)))
             rest = rest.dropFirst(head + count)
-            switch opcode {
-            case 0x81: told.append(frame(object(payload)))
-            case 0x88:
-                let code = payload.count >= 2 ? payload.prefix(2).reduce(0) { $0 << 8 | UInt16($1) } : nil
-                told.append(
-                    Told(name: "close", body: .string(String(decoding: payload.dropFirst(2), as: UTF8.self)), code: code))
-            case 0x8A: told.append(Told(name: "pong", body: .string(String(decoding: payload, as: UTF8.self))))
-            default: told.append(Told(name: "opcode \(opcode)"))
-            }
         }
-        return told
+        return (told, bytes.count - rest.count)
+    }
+
+    private static func frame(_ opcode: UInt8, _ payload: ArraySlice<UInt8>) -> Told {
+        switch opcode {
+        case 0x81: return frame(object(payload))
+        case 0x88:
+            let code = payload.count >= 2 ? payload.prefix(2).reduce(0) { $0 << 8 | UInt16($1) } : nil
+            return Told(name: "close", body: .string(String(decoding: payload.dropFirst(2), as: UTF8.self)), code: code)
+        case 0x8A: return Told(name: "pong", body: .string(String(decoding: payload, as: UTF8.self)))
+        default: return Told(name: "opcode \(opcode)")
+        }
     }
 
     private static func frame(_ value: JSONValue) -> Told {
@@ -238,7 +275,7 @@ final class Subscriber {
         return Told(name: others[0].name, id: value["id"]?.string, body: others[0].value)
     }
 
-    private static func events(_ bytes: [UInt8]) -> [Told] {
+    private static func events(_ bytes: ArraySlice<UInt8>) -> [Told] {
         var told: [Told] = []
         let blocks = String(decoding: bytes, as: UTF8.self).split(separator: "\n\n")
         for block in blocks {
@@ -267,4 +304,39 @@ final class Subscriber {
 
 extension Subscriber: CustomReflectable {
     var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Any JSON value as Foundation reads it.
+private struct AnyJSON: Decodable {
+    let value: JSONValue
+
+    private struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init?(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    init(from decoder: any Decoder) throws {
+        if let members = try? decoder.container(keyedBy: Name.self) {
+            value = .object(
+                try members.allKeys.map { .init($0.stringValue, try members.decode(AnyJSON.self, forKey: $0).value) })
+        } else if var elements = try? decoder.unkeyedContainer() {
+            var array: [JSONValue] = []
+            while !elements.isAtEnd { array.append(try elements.decode(AnyJSON.self).value) }
+            value = .array(array)
+        } else {
+            let single = try decoder.singleValueContainer()
+            if single.decodeNil() {
+                value = .null
+            } else if let text = try? single.decode(String.self) {
+                value = .string(text)
+            } else if let number = try? single.decode(UInt64.self) {
+                value = .number(String(number))
+            } else {
+                value = .boolean(try single.decode(Bool.self))
+            }
+        }
+    }
 }

@@ -1,6 +1,11 @@
 import Access
+import Admission
+import Catalog
+import NIOCore
+import NIOEmbedded
 import Tenancy
 import Testing
+import Topics
 
 @testable import CacheService
 @testable import Gateway
@@ -8,7 +13,7 @@ import Testing
 /// A gateway with the doors of topics, its timers running, and a connection to publish on.
 final class TopicStage {
     let fixture: GatewayFixture
-    private let publisher: TestConnection
+    private var publisher: TestConnection?
 
     init(limits: GatewayLimits = GatewayLimits(), heartbeatMilliseconds: Int64 = 10_000) throws {
         fixture = try GatewayFixture(
@@ -16,7 +21,6 @@ final class TopicStage {
             others: [
                 (prefix: TopicsDoor.prefix, door: TopicsDoor()), (prefix: StreamDoor.path, door: StreamDoor()),
             ], heartbeatMilliseconds: heartbeatMilliseconds)
-        publisher = try TestConnection(fixture)
         fixture.lane.startSweeping()
     }
 
@@ -30,8 +34,15 @@ final class TopicStage {
         repeat {
             fixture.loop.run()
             fixture.loop.advanceTime(by: .microseconds(100))
-        } while fixture.mailbox.runAll() > 0
+        } while fixture.mailbox.runOwn() > 0 || lane.isTurnScheduled || lane.isSliceScheduled
         fixture.loop.run()
+    }
+
+    /// Waits until the verifying thread has checked a token, and takes its answer in.
+    func takeLate() {
+        settle()
+        fixture.mailbox.runOne()
+        settle()
     }
 
     /// Lets time pass, step by step, so that the timers of the lane see each of their turns.
@@ -75,8 +86,10 @@ final class TopicStage {
                     .utf8)
             bytes += message
         }
-        publisher.send(bytes)
-        return HTTP1Reply.all(in: publisher.receive()).replies.map(\.status)
+        // One that has been idle is closed.
+        if publisher?.isOpen != true { publisher = try? TestConnection(fixture) }
+        publisher?.send(bytes)
+        return HTTP1Reply.all(in: publisher?.receive() ?? []).replies.map(\.status)
     }
 
     // MARK: Credentials
