@@ -175,11 +175,7 @@ import Testing
             stage, .stream, version,
             fields: [("sec-websocket-protocol", "martlet.v1, martlet.auth.\(stage.fixture.rootKey)")], credential: "")
         #expect(byProtocol.told.map(\.name) == ["heartbeat", "subscribed"])
-        try expectNobodyLeft([byProtocol])
-    }
-
-    private func expectNobodyLeft(_ sockets: [Subscriber]) throws {
-        for socket in sockets { socket.vanish() }
+        byProtocol.vanish()
     }
 
     @Test func otherMethodsAndPathsAreRefused() throws {

@@ -57,7 +57,7 @@ final class GatewayLane {
         logsEveryRequest = logger.logLevel <= .debug
         date = .allocate(byteCount: HTTPDate.byteCount, alignment: 8)
         refreshDate()
-        service.onTopicsReady = { [unowned self] in drainTopics() }
+        service.onTopicsReady = { [weak self] in self?.drainTopics() }
     }
 
     deinit {

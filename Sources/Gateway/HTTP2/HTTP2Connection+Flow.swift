@@ -140,7 +140,11 @@ extension HTTP2Connection {
         guard exchange.responseBody.readableBytes < Self.readyStreamBytes, session != nil else { return false }
         if backlogBytes < Self.readyConnectionBytes { return true }
         // Nothing of its own has to leave first: it waits for what the others have written.
-        if exchange.responseBody.readableBytes == 0, !exchange.awaitsReader { crowdedOut.append(exchange.streamID) }
+        if exchange.responseBody.readableBytes == 0, !exchange.awaitsReader {
+            // Those that closed meanwhile are not kept for ever.
+            if crowdedOut.count > 2 * exchanges.count { crowdedOut.removeAll { self.exchange($0) == nil } }
+            crowdedOut.append(exchange.streamID)
+        }
         return false
     }
 
