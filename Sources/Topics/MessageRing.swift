@@ -33,6 +33,7 @@ struct MessageRing {
     /// The message at a distance from the oldest.
     subscript(offset: Int) -> TopicMessage {
         guard let message = slots[(head + offset) & (slots.count - 1)] else {
+            // Cannot happen: every caller counts from 0 to `count`.
             preconditionFailure("a ring is read beyond its end")
         }
         return message
