@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from support.server import Server
+from support.topics import Topic
 
 # Nothing of what generated tests remember belongs into the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(pathlib.Path(tempfile.gettempdir()) / "martlet-hypothesis"))
@@ -50,5 +51,19 @@ def cache(server):
 def client(request, server):
     """A well-behaved client, once for each HTTP version."""
     made = server.client() if request.param == "http1" else server.http2()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def root(server):
+    """The header fields of the root key."""
+    return server.admin.headers
+
+
+@pytest.fixture
+def topic(server, cache):
+    """A publisher to the topics of the new cache."""
+    made = Topic(server, cache)
     yield made
     made.close()

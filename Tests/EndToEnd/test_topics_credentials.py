@@ -20,13 +20,6 @@ SOCKETS = ("websocket", "websocket over HTTP/2", "stream")
 
 
 @pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def everybody():
     """Subscribes in every way at once: `everybody(topic, headers)` gives them by the name of the way."""
     made = []

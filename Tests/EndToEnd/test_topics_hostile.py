@@ -34,18 +34,6 @@ MEGABYTE = 1 << 20
 
 
 @pytest.fixture
-def root(server):
-    return server.admin.headers
-
-
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def neighbour(server, cache, root):
     """Another publisher and subscriber at work, who must not notice anything."""
     with Neighbour(server, WebSocket(server, topic_target(cache, "neighbour"), root)) as made:

@@ -26,18 +26,6 @@ MEGABYTE = 1 << 20
 CROWD = 4000
 
 
-@pytest.fixture
-def root(server):
-    return server.admin.headers
-
-
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
 # Extended CONNECT
 
 

@@ -13,18 +13,6 @@ from support.websocket import TEXT, TOO_BIG, RawWebSocket, WebSocket, frame, ref
 SOCKETS = ("websocket", "websocket over HTTP/2", "stream")
 
 
-@pytest.fixture
-def root(server):
-    return server.admin.headers
-
-
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
 def subscribe(way, topic, **position):
     return WAYS[way](topic.server, topic.cache, topic.name, topic.headers, **position)
 

@@ -11,18 +11,6 @@ from support.topics import MESSAGE_LIMIT, Topic, may, publish, topic_target, val
 from support.waiting import eventually
 
 
-@pytest.fixture
-def root(server):
-    return server.admin.headers
-
-
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
 def curl(server, *arguments):
     """Runs curl on a path of the server and gives status and body."""
     *options, path = arguments

@@ -7,13 +7,6 @@ from support.topics import STREAM, Topic, may, value_of
 from support.websocket import Http2WebSocket, WebSocket
 
 
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=[WebSocket, Http2WebSocket], ids=["http1", "http2"])
 def stream(request, server):
     with request.param(server, STREAM, server.admin.headers) as made:

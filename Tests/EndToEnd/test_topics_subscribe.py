@@ -10,13 +10,6 @@ from support.subscribers import WAYS
 from support.topics import Topic, value_of
 
 
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=WAYS)
 def subscribe(request):
     """Subscribes to a topic in one of the ways: `subscribe(topic, sequence_number=…, sequence_page=…)`."""

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from support.admin import fresh_name
 from support.http1 import RawConnection
 from support.server import inner_form
-from support.topics import MESSAGE_LIMIT, Topic, may, topic_target, value_of
+from support.topics import MESSAGE_LIMIT, may, topic_target, value_of
 from support.websocket import (
     CLOSE,
     CONTINUATION,
@@ -31,18 +31,6 @@ from support.websocket import (
 )
 
 AUTH = "martlet.auth."
-
-
-@pytest.fixture
-def root(server):
-    return server.admin.headers
-
-
-@pytest.fixture
-def topic(server, cache):
-    made = Topic(server, cache)
-    yield made
-    made.close()
 
 
 # Libraries

@@ -6,38 +6,26 @@ import Topics
 /// A GET that waits for the next messages of a topic and answers with them.
 ///
 /// It is a subscription that takes what is there, or the first that comes, and ends.
-final class LongPoll: HTTPDoor, TopicSink, LaneStream {
-    var streamSlot = -1
-    var isTouched = false
-    var isReaderBack = false
-    private let lane: GatewayLane
-    private let ticket: ExchangeTicket
+final class LongPoll: TopicResponse, TopicSink {
     /// On the lane's ``GatewayLane/uptimeMilliseconds``.
     private let deadline: Int64
     private let allowsAnyOrigin: Bool
-    private var subscription: CacheSubscription?
     private var items = ByteBuffer()
     private var itemCount = 0
-    private var failure: MartletError?
 
     private static let mostMilliseconds: Int64 = 30_000
     /// A batch that is begun is taken whole: so an answer has 1,000 items at most.
     private static let mostItemsBeforeBatch = 1000 - TopicBatch.mostMessages
     private static let mostBytes = 1 << 20
 
-    init(_ exchange: Exchange) {
-        lane = exchange.lane
-        ticket = ExchangeTicket(exchange)
+    override init(_ exchange: Exchange) {
         deadline = exchange.lane.uptimeMilliseconds + Self.mostMilliseconds
         allowsAnyOrigin = exchange.rest.allowsAnyOrigin
+        super.init(exchange)
     }
 
     func begin(_ exchange: Exchange, _ subscription: CacheSubscription) {
-        self.subscription = subscription
-        exchange.door = self
-        exchange.endsWithInput = true
-        exchange.dropBody()
-        lane.add(self)
+        adopt(exchange, subscription)
         subscription.resume()
         if itemCount > 0 { answer() }
     }
@@ -73,22 +61,13 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
 
     func sendHeartbeat(of subscription: CacheSubscription) {}
 
-    func end(_ subscription: CacheSubscription, _ error: MartletError) {
-        self.subscription = nil
-        failure = error
-        // Not here: the connection's next request may be one that subscribes, and the hub is at work.
-        lane.touch(self)
-    }
-
     // MARK: LaneStream
 
-    func tick(now: Timestamp) {
+    override func tick(now: Timestamp) {
         if lane.uptimeMilliseconds >= deadline { answer() }
     }
 
-    func readerIsBack() {}
-
-    func flushTouched() {
+    override func flushTouched() {
         // What was counted as delivered is; the next poll is told the failure.
         if itemCount > 0 {
             answer()
@@ -98,7 +77,7 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
         }
     }
 
-    func drain() {
+    override func drain() {
         answer()
     }
 
@@ -116,23 +95,5 @@ final class LongPoll: HTTPDoor, TopicSink, LaneStream {
         exchange.responseBody.writeStaticString("]}\n")
         head.contentLength = exchange.responseBody.readableBytes
         exchange.respond(head)
-    }
-
-    /// Ends the subscription. Returns the exchange, which is to be answered, the first time.
-    private func leave() -> Exchange? {
-        guard streamSlot >= 0 else { return nil }
-        lane.remove(self)
-        subscription?.cancel()
-        subscription = nil
-        return ticket.live
-    }
-
-    // MARK: HTTPDoor
-
-    func receiveHead(_ exchange: Exchange) {}
-    func receiveEnd(_ exchange: Exchange) {}
-
-    func abandon(_ exchange: Exchange) {
-        _ = leave()
     }
 }
