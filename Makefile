@@ -12,12 +12,14 @@ VENV := .build/venv
 ARGS ?=
 # What `make bench` hands to Benchmarks/run.py.
 BENCH_ARGS ?=
+# How long the engine is churned in `make soak`.
+SOAK_SECONDS ?= 3600
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
 BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev
 TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv
-BENCH_PACKAGES := h2o redis-server webdis mosquitto
+BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached
 SOURCES := Sources Tests Fuzz Benchmarks Package.swift
 
 # Installs those of the packages $(1) that are missing, and is silent when none is.
@@ -57,8 +59,12 @@ test: setup-test build venv
 # What takes too long for every change.
 soak: setup-test build venv
 	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest Tests/EndToEnd -m soak
+	MARTLET_DEV=1 swift build -c release --product EngineBench
+	$(VENV)/bin/python Benchmarks/engine_churn.py $(SOAK_SECONDS)
 
 bench: setup-bench build venv
+	MARTLET_DEV=1 swift build -c release --product EngineBench
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement Benchmarks/requirements.txt
 	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py $(BENCH_ARGS)
 
 format:

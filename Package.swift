@@ -24,6 +24,8 @@ let fuzzTargets: [Target] = [
     .executableTarget(
         name: "CredentialFuzz", dependencies: ["Access"], path: "Fuzz/CredentialFuzz", swiftSettings: fuzzSettings),
     .executableTarget(
+        name: "EngineFuzz", dependencies: ["Engine"], path: "Fuzz/EngineFuzz", swiftSettings: fuzzSettings),
+    .executableTarget(
         name: "GatewayFuzz", dependencies: ["Gateway", "CacheService", "Tenancy"], path: "Fuzz/GatewayFuzz",
         exclude: ["Corpus"], swiftSettings: fuzzSettings),
     .executableTarget(
@@ -38,6 +40,13 @@ let fuzzTargets: [Target] = [
     .executableTarget(
         name: "WebSocketFuzz", dependencies: ["Gateway", .product(name: "NIOCore", package: "swift-nio")],
         path: "Fuzz/WebSocketFuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
+]
+
+/// Built by `make bench`: the engine's measures that run in one process.
+let benchmarkTargets: [Target] = [
+    .executableTarget(
+        name: "EngineBench", dependencies: ["Engine", "Tenancy", "COpenSSL"], path: "Benchmarks/engine",
+        swiftSettings: dataPathSettings)
 ]
 
 let package = Package(
@@ -57,10 +66,11 @@ let package = Package(
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CJWT", pkgConfig: "libjwt", providers: [.apt(["libjwt-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         // MARK: Rooms, from the bottom up
         .target(name: "Tenancy", swiftSettings: dataPathSettings),
-        .target(name: "Engine", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
+        .target(name: "Engine", dependencies: ["Tenancy", "COpenSSL", "CZstd"], swiftSettings: dataPathSettings),
         .target(name: "Topics", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
         .target(name: "Access", dependencies: ["Tenancy", "CJWT", "COpenSSL"], swiftSettings: dataPathSettings),
         .target(name: "Admission", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
@@ -116,7 +126,8 @@ let package = Package(
 
         // MARK: Tests
         .testTarget(name: "TenancyTests", dependencies: ["Tenancy"], swiftSettings: swiftSettings),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "COpenSSL"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "Tenancy", "COpenSSL", "CZstd"], swiftSettings: swiftSettings),
         .testTarget(name: "TopicsTests", dependencies: ["Topics"], swiftSettings: swiftSettings),
         .testTarget(name: "AccessTests", dependencies: ["Access", "CJWT", "COpenSSL"], swiftSettings: swiftSettings),
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"], swiftSettings: swiftSettings),
@@ -148,6 +159,6 @@ let package = Package(
             dependencies: ["Server", "Tenancy", .product(name: "Logging", package: "swift-log")],
             swiftSettings: swiftSettings
         ),
-    ] + (environment["MARTLET_DEV"] == "1" ? fuzzTargets : []),
+    ] + (environment["MARTLET_DEV"] == "1" ? fuzzTargets + benchmarkTargets : []),
     swiftLanguageModes: [.v6]
 )

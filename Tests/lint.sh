@@ -66,6 +66,7 @@ allowed() {
 allowed 'NIO[[:alnum:]]*' Gateway Server
 allowed 'CNGHTTP2' Gateway
 allowed 'CJWT' Access
+allowed 'CZstd' Engine
 allowed 'COpenSSL' Access Engine Server
 allowed 'GRDB' Catalog Metering
 allowed 'ArgumentParser' martlet

@@ -53,7 +53,7 @@ final class FuzzService: @unchecked Sendable {
         let authority = TokenAuthority(issuer: "martlet", audience: "martlet")
         service = CacheService(
             catalog: catalog,
-            engine: EmbeddedEngine(
+            engine: try EmbeddedEngine(
                 configuration: EngineConfiguration(memoryBytes: 64 << 20, indexKey: key, valueHashKey: key)),
             choice: .embedded, meters: meters, verifier: TokenVerifier(authority: authority),
             verification: VerificationQueue(capacity: 1), failures: FailureMemory(now: clock.now()),

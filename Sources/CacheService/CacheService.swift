@@ -30,6 +30,10 @@ package final class CacheService: Sendable {
     let heartbeatTicks: Int
     private let open = Mutex<[CacheID: SharedCache]>([:])
     private let tenants = Mutex<[TenantID: TenantAdmission]>([:])
+    /// What the caches compressed that are gone.
+    private let closed = Mutex(CompressionTotals())
+    /// Whether what caches hold is encrypted.
+    package let isSealing: Bool
 
     package init(
         catalog: Catalog, engine: EmbeddedEngine, choice: EngineChoice, meters: MeterFile, verifier: TokenVerifier,
@@ -39,6 +43,7 @@ package final class CacheService: Sendable {
     ) {
         self.catalog = catalog
         self.engine = engine
+        isSealing = engine.statistics.isSealing
         if case .late(let late) = choice { lateEngine = late } else { lateEngine = nil }
         self.topics = topics
         // A tenth early, so that a tick that comes late is not too late.
@@ -63,13 +68,16 @@ package final class CacheService: Sendable {
             // Read under the lock: a cache that was deleted meanwhile is not made again by a late request.
             let snapshot = catalog.snapshot
             guard let record = snapshot.cache(id), let tenant = snapshot.tenant(record.tenant) else { return nil }
-            let items = engine.openCache(id, limits: EngineCacheLimits(record.limits))
+            let items = engine.openCache(
+                id, limits: EngineCacheLimits(record.limits), compression: CompressionMode(record.compression))
+            let topics = topics.openSpace(
+                id, maxBytes: record.limits[.maxBytes].map { Int(clamping: $0) },
+                sealer: isSealing ? CacheMessageSealer(items: items) : nil
+            ) { items.setAttachedBytes($0) }
             let shared = SharedCache(
-                items: items,
-                topics: topics.openSpace(id, maxBytes: record.limits[.maxBytes].map { Int(clamping: $0) }) {
-                    items.setAttachedBytes($0)
-                },
-                admission: CacheAdmission(tenant: admission(of: tenant), limits: record.limits))
+                items: items, topics: topics,
+                admission: CacheAdmission(tenant: admission(of: tenant), limits: record.limits),
+                compression: record.compression)
             open[id] = shared
             return shared
         }
@@ -101,9 +109,12 @@ package final class CacheService: Sendable {
             for (id, shared) in open {
                 if let record = snapshot.cache(id) {
                     shared.items.setLimits(EngineCacheLimits(record.limits))
+                    shared.setCompression(record.compression)
                     shared.topics.setMaxBytes(record.limits[.maxBytes].map { Int(clamping: $0) })
                     shared.admission.update(limits: record.limits, nowNanoseconds: now)
                 } else {
+                    let compression = shared.items.statistics.compression
+                    closed.withLock { $0.add(compression) }
                     engine.closeCache(shared.items)
                     topics.closeSpace(shared.topics)
                     forget(id)
@@ -130,6 +141,35 @@ package final class CacheService: Sendable {
     package func statistics(_ id: CacheID) -> CacheStatistics? {
         open.withLock { $0[id] }.map { CacheStatistics(items: $0.items.statistics, topics: $0.topics.statistics) }
     }
+
+    /// What all caches compressed since the start. Cost: O(open caches).
+    package var compressionTotals: CompressionTotals {
+        open.withLock { open in
+            var totals = closed.withLock { $0 }
+            for shared in open.values {
+                let compression = shared.items.statistics.compression
+                totals.add(compression)
+                totals.dictionaryBytes += compression.dictionaryBytes
+            }
+            return totals
+        }
+    }
+}
+
+/// Sums over the caches of the process.
+package struct CompressionTotals: Equatable, Sendable {
+    /// What was compressed, before and after it was.
+    package private(set) var plainBytes: UInt64 = 0
+    package private(set) var storedBytes: UInt64 = 0
+    package private(set) var trainings: UInt64 = 0
+    /// The dictionaries that there are now.
+    package fileprivate(set) var dictionaryBytes = 0
+
+    fileprivate mutating func add(_ statistics: CompressionStatistics) {
+        plainBytes += statistics.plainBytes
+        storedBytes += statistics.storedBytes
+        trainings += statistics.trainings
+    }
 }
 
 /// What a cache holds.
@@ -144,11 +184,40 @@ package final class SharedCache: Sendable {
     let items: EngineCache
     let topics: TopicSpace
     let admission: CacheAdmission
+    private let compression: Mutex<CacheCompression>
+    private let mayHoldFrames: Atomic<Bool>
 
-    init(items: EngineCache, topics: TopicSpace, admission: CacheAdmission) {
+    init(items: EngineCache, topics: TopicSpace, admission: CacheAdmission, compression: CacheCompression) {
+        self.compression = Mutex(compression)
+        mayHoldFrames = Atomic(compression != .off)
         self.items = items
         self.topics = topics
         self.admission = admission
+    }
+
+    /// Whether items may lie here as plain zstd frames: beside a dictionary too, for what it does not fit; and what was
+    /// compressed stays so when the cache compresses otherwise from then on.
+    var hasHeldFrames: Bool { mayHoldFrames.load(ordering: .relaxed) }
+
+    /// Compresses what is written from now on in that way; what lies there stays as it is.
+    func setCompression(_ new: CacheCompression) {
+        compression.withLock { present in
+            guard present != new else { return }
+            present = new
+            // Before the first of them lies here.
+            if new != .off { mayHoldFrames.store(true, ordering: .relaxed) }
+            items.setCompression(CompressionMode(new))
+        }
+    }
+}
+
+extension CompressionMode {
+    init(_ compression: CacheCompression) {
+        switch compression {
+        case .off: self = .off
+        case .zstd: self = .zstd
+        case .zstdDictionary: self = .zstdDictionary
+        }
     }
 }
 

@@ -35,12 +35,16 @@ package final class CacheGrant {
     /// Nil when no such cache exists: known only after the permission was checked.
     let cache: LaneCache?
     let version: UInt64
+    /// Whether the answer to a read may depend on what the caller takes beside a value as it is. Kept here, where a door
+    /// finds it with one load.
+    package let variesByEncoding: Bool
 
     init(cacheName: [UInt8], scope: ItemScope, cache: LaneCache?, version: UInt64) {
         self.cacheName = cacheName
         self.scope = scope
         self.cache = cache
         self.version = version
+        variesByEncoding = cache?.variesByEncoding ?? false
     }
 
     /// Whether both are for the very same cache: one that was deleted and made again under its name is another.
@@ -57,14 +61,20 @@ final class LaneCache {
     let sizes: SizeLimits
     let ttl: TTLRules
     let version: UInt64
+    /// Whether the cache may hold values as zstd frames, which are sent so to whoever takes that.
+    let variesByEncoding: Bool
     private var rows: (MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?)
 
-    init(record: CacheRecord, shared: SharedCache, sizes: SizeLimits, ttl: TTLRules, version: UInt64) {
+    init(
+        record: CacheRecord, shared: SharedCache, sizes: SizeLimits, ttl: TTLRules, version: UInt64,
+        variesByEncoding: Bool
+    ) {
         self.record = record
         self.shared = shared
         self.sizes = sizes
         self.ttl = ttl
         self.version = version
+        self.variesByEncoding = variesByEncoding
     }
 
     /// The counters of this cache, loop and door.

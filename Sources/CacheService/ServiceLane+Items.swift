@@ -15,18 +15,25 @@ extension ServiceLane {
     /// - Parameters:
     ///   - condition: Nil when the value is wanted whatever it is. A value that its hash rules out is read, but neither
     ///     sent nor billed as sent.
+    ///   - accepted: What the caller takes beside the value as it is. ``ItemFacts/storedEncoding`` says what it got.
     ///   - reserve: Gives the memory into which the value is copied. Called at most once, on a hit that is here.
     /// - Returns: The item's facts, nil for a miss.
     package func get(
         _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, condition: ReadCondition? = nil,
-        into reserve: (Int) -> UnsafeMutableRawBufferPointer, later: () -> LateHandler<LateItem?>
+        accepting accepted: AcceptedEncoding = .identity, into reserve: (Int) -> UnsafeMutableRawBufferPointer,
+        later: () -> LateHandler<LateItem?>
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
             guard let engine = service.lateEngine else {
-                let facts = cache.shared.items.get(key, now: now, into: reserve)
-                meterRead(cache, row, keyBytes: key.count, facts, condition)
-                return .here(facts)
+                do throws(MartletError) {
+                    let facts = try cache.shared.items.get(key, now: now, accepting: accepted, into: reserve)
+                    meterRead(cache, row, keyBytes: key.count, facts, condition)
+                    return .here(facts)
+                } catch {
+                    row.recordRefusal(error)
+                    return .refused(error)
+                }
             }
             let keyBytes = key.count
             perform(engine, .get(key: Array(key)), cache, row, later()) { lane, reply in
@@ -48,24 +55,32 @@ extension ServiceLane {
             row.recordFacts(keyBytes: keyBytes, found: true)
             return
         }
-        row.recordRead(keyBytes: keyBytes, valueBytes: facts?.byteCount)
+        row.recordRead(keyBytes: keyBytes, valueBytes: facts?.byteCount, sentBytes: facts?.handedOutByteCount)
         guard let facts, facts.byteCount > 0 else { return }
         // One operation was admitted; what a large value costs beyond it holds back the calls that follow.
         cache.shared.admission.settle(
             extraOperations: BillingPolicy.read(keyBytes: keyBytes, valueBytes: facts.byteCount).operations - 1,
-            bytesOut: UInt64(facts.byteCount), nowNanoseconds: nowNanoseconds)
+            bytesOut: UInt64(facts.handedOutByteCount), nowNanoseconds: nowNanoseconds)
     }
 
     /// Reads what is known of an item without its value.
+    ///
+    /// - Parameter accepted: As for a read, whose answer this tells.
     package func facts(
-        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, later: () -> LateHandler<ItemFacts?>
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer,
+        accepting accepted: AcceptedEncoding = .identity, later: () -> LateHandler<ItemFacts?>
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
             guard let engine = service.lateEngine else {
-                let facts = cache.shared.items.facts(key, now: now)
-                row.recordFacts(keyBytes: key.count, found: facts != nil)
-                return .here(facts)
+                do throws(MartletError) {
+                    let facts = try cache.shared.items.facts(key, now: now, accepting: accepted)
+                    row.recordFacts(keyBytes: key.count, found: facts != nil)
+                    return .here(facts)
+                } catch {
+                    row.recordRefusal(error)
+                    return .refused(error)
+                }
             }
             let keyBytes = key.count
             perform(engine, .facts(key: Array(key)), cache, row, later()) { _, reply in
@@ -81,36 +96,30 @@ extension ServiceLane {
 
     /// Stores an item.
     ///
-    /// - Parameter ttl: Nil for the cache's default.
+    /// - Parameters:
+    ///   - value: In the form that `coding` says.
+    ///   - ttl: Nil for the cache's default.
     /// - Returns: Whether the condition held and the item is stored.
     package func set(
-        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, ttl: TTL?,
-        condition: SetCondition, later: () -> LateHandler<Bool>
+        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        coding: ContentCoding = .identity, ttl: TTL?, condition: SetCondition, later: () -> LateHandler<Bool>
     ) -> Reply<Bool> {
+        let isConditional = condition != .always
+        let operations = operationsAnnounced(
+            grant, keyBytes: key.count, value, coding, isConditional: isConditional)
         do throws(MartletError) {
-            let operations = BillingPolicy.write(
-                keyBytes: key.count, valueBytes: value.count, isConditional: condition != .always
-            ).operations
             let (cache, row) = try admit(grant, door, key: key, operations: operations, bytesIn: value.count)
             do throws(MartletError) {
-                try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
-                let expiresAt = now + (try cache.ttl.resolve(ttl))
-                let isConditional = condition != .always
-                guard let engine = service.lateEngine else {
-                    let isStored = try cache.shared.items.set(
-                        key, value: value, expiresAt: expiresAt, condition: condition, now: now)
-                    row.recordWrite(keyBytes: key.count, valueBytes: value.count, isConditional: isConditional)
-                    return .here(isStored)
+                guard coding == .zstd else {
+                    return try store(cache, row, key: key, value: value, ttl: ttl, condition: condition, later: later)
                 }
-                let (keyBytes, valueBytes) = (key.count, value.count)
-                let command = LateCommand.set(
-                    key: Array(key), value: Array(value), expiresAt: expiresAt, condition: condition)
-                perform(engine, command, cache, row, later()) { _, reply in
-                    guard case .isDone(let isStored) = reply else { return nil }
-                    row.recordWrite(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: isConditional)
-                    return isStored
+                let received = try unpackValue(
+                    cache, keyBytes: key.count, value, admitted: operations, isConditional: isConditional)
+                return try received.withBytes(body: value) { (plain, frame) throws(MartletError) in
+                    try store(
+                        cache, row, key: key, value: plain, frame: frame, bodyBytes: value.count, ttl: ttl,
+                        condition: condition, later: later)
                 }
-                return .later
             } catch {
                 row.recordRefusal(error)
                 return .refused(error)
@@ -118,6 +127,36 @@ extension ServiceLane {
         } catch {
             return .refused(error)
         }
+    }
+
+    /// - Parameters:
+    ///   - frame: The value as one zstd frame, to be kept so where the cache compresses so.
+    ///   - bodyBytes: The length of the form in which the value came; nil where it came as it is.
+    private func store(
+        _ cache: LaneCache, _ row: MeterRow, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        frame: UnsafeRawBufferPointer? = nil, bodyBytes: Int? = nil, ttl: TTL?, condition: SetCondition,
+        later: () -> LateHandler<Bool>
+    ) throws(MartletError) -> Reply<Bool> {
+        try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
+        let expiresAt = now + (try cache.ttl.resolve(ttl))
+        let (keyBytes, valueBytes) = (key.count, value.count)
+        let isConditional = condition != .always
+        guard let engine = service.lateEngine else {
+            let isStored = try cache.shared.items.set(
+                key, value: value, compressed: frame, expiresAt: expiresAt, condition: condition, now: now)
+            row.recordWrite(
+                keyBytes: keyBytes, valueBytes: valueBytes, bodyBytes: bodyBytes, isConditional: isConditional)
+            return .here(isStored)
+        }
+        let command = LateCommand.set(
+            key: Array(key), value: Array(value), expiresAt: expiresAt, condition: condition)
+        perform(engine, command, cache, row, later()) { _, reply in
+            guard case .isDone(let isStored) = reply else { return nil }
+            row.recordWrite(
+                keyBytes: keyBytes, valueBytes: valueBytes, bodyBytes: bodyBytes, isConditional: isConditional)
+            return isStored
+        }
+        return .later
     }
 
     /// Removes an item.
@@ -131,9 +170,14 @@ extension ServiceLane {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
             guard let engine = service.lateEngine else {
-                let isDone = delete(key, from: cache.shared.items, condition)
-                row.recordDelete(keyBytes: key.count)
-                return .here(isDone)
+                do throws(MartletError) {
+                    let isDone = try delete(key, from: cache.shared.items, condition)
+                    row.recordDelete(keyBytes: key.count)
+                    return .here(isDone)
+                } catch {
+                    row.recordRefusal(error)
+                    return .refused(error)
+                }
             }
             let keyBytes = key.count
             perform(engine, .delete(key: Array(key), condition: condition), cache, row, later()) { _, reply in
@@ -149,7 +193,7 @@ extension ServiceLane {
 
     private func delete(
         _ key: UnsafeRawBufferPointer, from items: EngineCache, _ condition: SetCondition
-    ) -> Bool {
+    ) throws(MartletError) -> Bool {
         switch condition {
         case .always, .ifAbsent, .ifHashNotIn:
             // The last two never come here: a door has no such delete.
@@ -158,7 +202,7 @@ extension ServiceLane {
         case .ifPresent:
             return items.delete(key, now: now)
         case .ifHashIn(let hashes):
-            return items.delete(key, ifHashIn: hashes, now: now) == .removed
+            return try items.delete(key, ifHashIn: hashes, now: now) == .removed
         }
     }
 
@@ -203,9 +247,14 @@ extension ServiceLane {
 
     /// Whether the answer to a read would be larger than that, as far as can be known now: a door whose reader is behind
     /// asks before it reads. Nothing is metered. An engine elsewhere cannot tell, so its answers count as large.
-    package func isLarger(_ grant: CacheGrant, key: UnsafeRawBufferPointer, than byteCount: Int) -> Bool {
+    package func isLarger(
+        _ grant: CacheGrant, key: UnsafeRawBufferPointer, accepting accepted: AcceptedEncoding = .identity,
+        than byteCount: Int
+    ) -> Bool {
         guard service.lateEngine == nil, let cache = grant.cache else { return true }
-        return cache.shared.items.facts(key, now: now).map { $0.byteCount > byteCount } ?? false
+        // What cannot be read is answered with an error, which is small.
+        let facts = try? cache.shared.items.facts(key, now: now, accepting: accepted)
+        return facts.map { $0.handedOutByteCount > byteCount } ?? false
     }
 
     /// Whether the cache accepts a TTL, or the absence of one.
@@ -214,20 +263,25 @@ extension ServiceLane {
         _ = try cache.ttl.resolve(ttl)
     }
 
-    /// How large a value may be beside a key of so many bytes.
+    /// How large a value may be beside a key of so many bytes, and the body that it comes in.
     ///
-    /// - Parameter declared: The length that the request announces, where it does.
-    /// - Throws: ``MartletError/tooLarge(limit:value:)`` when the key or the announced value is over the limit.
+    /// - Parameter declared: The length of the body that the request announces, where it does.
+    /// - Throws: ``MartletError/tooLarge(limit:value:)`` when the key or the announced body is over the limit.
     package func valueLimit(
-        _ grant: CacheGrant, _ door: Door, keyCount: Int, declared: Int?
-    ) throws(MartletError) -> Int {
+        _ grant: CacheGrant, _ door: Door, keyCount: Int, declared: Int?, coding: ContentCoding = .identity
+    ) throws(MartletError) -> (valueBytes: Int, bodyBytes: Int) {
         guard let cache = grant.cache else { throw .cacheNotFound }
+        let valueBytes = cache.sizes.valueBytes(besideKeyOf: keyCount)
+        let bodyBytes = coding.bodyBytes(holding: valueBytes)
         do throws(MartletError) {
-            try cache.sizes.checkItem(keyBytes: keyCount, valueBytes: declared ?? 0)
+            try cache.sizes.checkItem(keyBytes: keyCount, valueBytes: 0)
+            guard declared ?? 0 <= bodyBytes else {
+                throw MartletError.tooLarge(limit: .maxItemBytes, value: UInt64(cache.sizes.itemBytes))
+            }
         } catch {
             throw refused(grant, door, error)
         }
-        return cache.sizes.valueBytes(besideKeyOf: keyCount)
+        return (valueBytes, bodyBytes)
     }
 
     /// Reserves memory for bytes of a body, from the tenant's and the process's budgets.

@@ -83,7 +83,8 @@ package final class ServiceLane {
         let cache = LaneCache(
             record: record, shared: shared,
             sizes: SizeLimits(cache: record.limits, tenant: tenant.limits, defaults: service.sizes),
-            ttl: TTLRules(cache: record.limits, tenant: tenant.limits), version: snapshot.version)
+            ttl: TTLRules(cache: record.limits, tenant: tenant.limits), version: snapshot.version,
+            variesByEncoding: service.lateEngine == nil && (record.compression != .off || shared.hasHeldFrames))
         caches[record.id] = cache
         return cache
     }

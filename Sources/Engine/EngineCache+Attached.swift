@@ -10,18 +10,18 @@ extension EngineCache {
     /// nothing, and what was charged is given back. Cost: four atomic operations, no lock.
     package func setAttachedBytes(_ count: Int) {
         let count = max(0, count)
-        charge(count - attachedBytes.exchange(count, ordering: .sequentiallyConsistent))
+        book(count - attachedBytes.exchange(count, ordering: .sequentiallyConsistent))
         // Closing marks the cache before it gives back, so one of the two sees what the other did.
         if isClosed.load(ordering: .sequentiallyConsistent) { detachAttachedBytes() }
     }
 
     /// Gives back what is charged for what the cache holds outside.
     func detachAttachedBytes() {
-        charge(-attachedBytes.exchange(0, ordering: .sequentiallyConsistent))
+        book(-attachedBytes.exchange(0, ordering: .sequentiallyConsistent))
     }
 
-    /// What the cache is charged when every item is evicted.
-    var leastBytes: Int {
-        Self.fixedCharge + attachedBytes.load(ordering: .relaxed)
+    private func book(_ difference: Int) {
+        source.charge(difference)
+        core.attached.wrappingAdd(difference, ordering: .relaxed)
     }
 }

@@ -3,105 +3,203 @@ import Tenancy
 
 /// Changes of all stripes at once: flushing, closing, dividing.
 extension EngineCache {
-    /// Removes every item. Cost: a few locks and exchanges, whatever the cache holds; ``EmbeddedEngine/tick(now:)``
-    /// frees the memory. Complete for every operation that begins after it returned.
+    /// Removes every item, and destroys the key that values were sealed with. Cost: a few locks and exchanges, whatever
+    /// the cache holds; ``EmbeddedEngine/tick(now:)`` frees the memory. Complete for every operation that begins after
+    /// it returned.
     package func flush() {
         core.bury(detachContents(closing: false))
     }
 
     /// Exchanges the contents of all stripes for empty ones.
     func detachContents(closing: Bool) -> [DetachedContents] {
-        let boxes = (0..<StripeArray.count).map { _ in DetachedContents(of: self) }
-        stripes.withAllLocked(
-            entering: { _, _ in },
-            leaving: { position, contents in
-                swap(&contents, &boxes[position].contents)
-                contents.isClosed = closing || boxes[position].contents.isClosed
-                let detached = boxes[position].contents.chargedBytes
-                if detached > 0 {
-                    detachedBytes.wrappingAdd(detached, ordering: .relaxed)
-                    items.wrappingSubtract(boxes[position].contents.queue.count, ordering: .relaxed)
+        withAllLocked { stripes in
+            let isClosed = closing || stripes[0].contents.pointee.isClosed
+            let sealer =
+                core.configuration.seals && !isClosed
+                ? CacheSealer(cacheID: id.rawValue, laneCount: stripes.count) : nil
+            var detached: [DetachedContents] = []
+            for stripe in stripes {
+                var contents = StripeContents(hashKey: core.configuration.indexKey)
+                contents.isClosed = isClosed
+                contents.sealer = sealer
+                swap(&contents, &stripe.contents.pointee)
+                // The key goes with the last that holds it, and nothing here needs it.
+                contents.sealer = nil
+                stripe.figures.pointee.addItems(-contents.index.count)
+                let box = DetachedContents(contents, of: self)
+                if box.bytes > 0 {
+                    source.detachedBytes.wrappingAdd(box.bytes, ordering: .relaxed)
+                    detached.append(box)
                 }
-            })
-        return boxes.filter { $0.contents.chargedBytes > 0 }
+            }
+            return detached
+        }
+    }
+
+    /// Runs `body` while the locks of all stripes are held.
+    func withAllLocked<Result>(_ body: ([StripeReference]) -> Result) -> Result {
+        while true {
+            let word = stripes.word.load(ordering: .acquiring)
+            let all = (0...(word & 63)).map { StripeTable.stripe(of: UInt64($0), word) }
+            for stripe in all { stripe.lock() }
+            defer { for stripe in all { stripe.unlock() } }
+            if stripes.word.load(ordering: .relaxed) == word { return body(all) }
+        }
     }
 
     // MARK: Dividing
 
-    private static let itemsToDivide = 1024
-    private static let mostItemsToDivide = 16384
+    private static let itemsToDivide = 4096
+    private static let bytesToDivide = 8 << 20
 
-    /// Whether a cache that uses one stripe should use all. Asked after each insert; yes at every doubling, so that a
-    /// cache that found no room to divide tries again, until dividing would take too long under its lock.
-    func isCrowded(_ contents: borrowing StripeContents) -> Bool {
-        let count = contents.index.count
-        return count >= Self.itemsToDivide && count <= Self.mostItemsToDivide && count & (count - 1) == 0
-            && stripeMask.load(ordering: .relaxed) == 0
+    /// Divides a cache that has grown too large for one stripe, if it has the room; asked after each write, and done
+    /// once in its life.
+    @inline(__always)
+    func divideIfCrowded(now: Timestamp) {
+        let stripe = StripeTable.stripe(of: 0, stripes.word.load(ordering: .acquiring))
+        let items = stripe.figures.pointee.items.load(ordering: .relaxed)
+        if items >= Self.itemsToDivide || items >= 64 && liveBytes > Self.bytesToDivide { divide(now: now) }
     }
 
-    /// Deals the items of the first stripe out to all. Once in the life of a cache, about 0.2 ms at a thousand items;
-    /// left undone when there is no room for eight indexes in the place of one.
-    func divide(now: Timestamp) {
-        let reserved = StripeArray.count * (Self.firstItemOverhead + 8 * HashIndex.overflowCharge)
-        guard reserve(bytes: reserved, items: 0) == .granted else { return }
-        let old = DetachedContents(of: self)
-        let parts = (0..<StripeArray.count).map { _ in DetachedContents(of: self) }
-        var isDivided = false
-        stripes.withAllLocked(
-            entering: { position, contents in
-                if position == 0, stripeMask.load(ordering: .relaxed) == 0, !contents.isClosed {
-                    swap(&contents, &old.contents)
-                    isDivided = true
-                }
-                // Now all locks are held.
-                if position == StripeArray.count - 1, isDivided {
-                    deal(&old.contents, to: parts, reserved: reserved, now: now)
-                    stripeMask.store(UInt64(StripeArray.count - 1), ordering: .relaxed)
-                }
-            },
-            leaving: { position, contents in
-                if isDivided { swap(&contents, &parts[position].contents) }
-            })
-        if !isDivided { charge(-reserved) }
+    /// Deals the items of the one stripe out to many, segment by segment: about a millisecond, under the one lock.
+    private func divide(now: Timestamp) {
+        // A chunk of index and two segments for each, and one segment of the old ones that is not free yet.
+        let needed = StripeTable.divisionCharge + StripeTable.mostStripes * 8192 + StripeReference.largestSegment
+        guard liveBytes + needed <= byteCeiling.load(ordering: .relaxed),
+            core.accounted.load(ordering: .relaxed) + needed <= core.configuration.memoryBytes
+        else { return }
+        let word = stripes.word.load(ordering: .acquiring)
+        guard word & 63 == 0 else { return }
+        let old = StripeTable.stripe(of: 0, word)
+        old.lock()
+        defer { old.unlock() }
+        guard stripes.word.load(ordering: .relaxed) == word, !old.contents.pointee.isClosed else { return }
+        source.charge(StripeTable.divisionCharge)
+        let newWord = StripeTable.makeMany(hashKey: core.configuration.indexKey)
+        deal(old, newWord, now: now)
+        stripes.word.store(newWord, ordering: .releasing)
     }
 
-    private func deal(
-        _ old: inout StripeContents, to parts: [DetachedContents], reserved: Int, now: Timestamp
-    ) {
-        let charged = old.chargedBytes
-        let mask = UInt64(StripeArray.count - 1)
-        old.giveAway { item, hash in
-            parts[Self.stripe(of: hash, mask: mask)].contents.insert(item, hash: hash, now: now)
+    private func deal(_ old: StripeReference, _ word: UInt, now: Timestamp) {
+        let sealer = old.contents.pointee.sealer
+        sealer?.widen(to: StripeTable.mostStripes)
+        for position in 0..<StripeTable.mostStripes {
+            StripeTable.stripe(of: UInt64(position), word).contents.pointee.sealer = sealer
         }
-        var actual = 0
-        for part in parts {
-            part.contents.chargedBytes = part.contents.actualBytes
-            actual += part.contents.chargedBytes
+        let epoch = core.epoch(now)
+        let drained = old.contents.pointee.drain
+        for state in [SegmentState.small, .main] {
+            // What was being taken apart goes first: it is the oldest.
+            if let drained, drained.log == state { deal(drained.segment, from: drained.offset, state, word, epoch) }
+            let log = state == .main ? old.contents.pointee.main : old.contents.pointee.small
+            var current = log.oldest
+            while let segment = current {
+                current = segment.newer
+                deal(segment, from: Segment.headerBytes, state, word, epoch)
+            }
         }
-        charge(actual - charged - reserved)
+        let new = StripeTable.stripe(of: 0, word)
+        new.figures.pointee.evictions.store(
+            old.figures.pointee.evictions.load(ordering: .relaxed), ordering: .relaxed)
+        new.figures.pointee.expirations.store(
+            old.figures.pointee.expirations.load(ordering: .relaxed), ordering: .relaxed)
+        old.contents.pointee.index.removeEverything(to: source)
+        old.contents.pointee.ghosts.free(source)
+        old.contents.pointee = StripeContents(hashKey: core.configuration.indexKey)
+    }
+
+    /// Deals a segment's live records out and frees it.
+    private func deal(_ segment: Segment, from start: Int, _ state: SegmentState, _ word: UInt, _ epoch: Int64) {
+        var offset = start
+        while let record = segment.record(at: offset) {
+            let byteCount = record.byteCount
+            offset += byteCount
+            guard !record.isDead else { continue }
+            let hash = hash(of: record.key)
+            let stripe = StripeTable.stripe(of: hash, word)
+            let place = stripe.place(byteCount, inMain: state == .main, source)
+            place.start.copyMemory(from: record.start, byteCount: byteCount)
+            stripe.contents.pointee.index.insert(
+                place, hash: hash, tick: ExpiryMinima.tick(of: place.expiresAt, epoch: epoch), from: source)
+            stripe.figures.pointee.addItems(1)
+            if place.isLarge {
+                let trees = place.trees
+                stripe.contents.pointee.treeBytes += trees.0.bytes + trees.1.bytes
+            }
+        }
+        source.deallocate(segment.start, byteCount: segment.capacity)
     }
 }
 
-/// Contents of a stripe that no operation can reach any more, on their way back to the allocator.
+/// Contents of a stripe that no operation can reach any more, on their way back to the pool.
 // One thread at a time has it: the one that detached it, then the one that took it from the graveyard.
 final class DetachedContents: @unchecked Sendable {
-    let cache: EngineCache
-    var contents: StripeContents
+    private let cache: EngineCache
+    private var contents: StripeContents
+    /// What is left of it in the cache's detached bytes.
+    private(set) var bytes: Int
 
-    /// Empty contents, to be exchanged for those of a stripe.
-    init(of cache: EngineCache) {
+    init(_ contents: StripeContents, of cache: EngineCache) {
+        self.contents = contents
         self.cache = cache
-        contents = StripeContents(hashKey: cache.core.configuration.indexKey)
+        bytes = contents.chargedBytes
     }
 
-    /// Frees a part and gives its bytes back. Each item or bucket is one of `budget`.
+    /// Frees a part and gives its bytes back. Each segment, chunk of the index, and tree is one of `budget`.
     /// - Returns: whether nothing is left.
     func dismantle(_ budget: inout Int) -> Bool {
-        contents.dismantle(&budget)
-        let freed = contents.chargedBytes - contents.actualBytes
-        contents.chargedBytes -= freed
-        cache.detachedBytes.wrappingSubtract(freed, ordering: .relaxed)
-        cache.charge(-freed)
-        return contents.isDismantled
+        defer {
+            let left = contents.chargedBytes
+            cache.source.detachedBytes.wrappingSubtract(bytes - left, ordering: .relaxed)
+            bytes = left
+        }
+        while budget > 0, let segment = takeSegment() {
+            budget -= 1
+            if contents.treeBytes > 0 || cache.compressor != nil { release(segment, &budget) }
+            cache.source.deallocate(segment.start, byteCount: segment.capacity)
+        }
+        guard contents.logBytes == 0 else { return false }
+        contents.ghosts.free(cache.source)
+        contents.index.removeLines(to: cache.source, budget: &budget)
+        return contents.chargedBytes == 0
     }
+
+    private func takeSegment() -> Segment? {
+        if let drain = contents.drain {
+            contents.drain = nil
+            return drain.segment
+        }
+        if let segment = contents.small.oldest {
+            contents.small.remove(segment)
+            return segment
+        }
+        guard let segment = contents.main.oldest else { return nil }
+        contents.main.remove(segment)
+        return segment
+    }
+
+    /// Gives up what a segment's records hold elsewhere. The trees' bytes are among the detached ones already.
+    private func release(_ segment: Segment, _ budget: inout Int) {
+        let compressor = cache.compressor
+        var offset = Segment.headerBytes
+        while let record = segment.record(at: offset) {
+            offset += record.byteCount
+            guard !record.isDead else { continue }
+            if record.isLarge {
+                budget -= 1
+                let trees = record.trees
+                contents.treeBytes -= trees.0.bytes + trees.1.bytes
+                // From here on they are booked as buried trees, which `bury` adds.
+                cache.source.bury(trees.0)
+                cache.source.bury(trees.1)
+            } else if record.encoding == .zstdDictionary, let version = record.stored.first {
+                compressor?.release(version: version)
+            }
+        }
+    }
+
+    var source: PageSource { cache.source }
+
+    /// Whether the books agree, for tests.
+    var isBookedRightly: Bool { bytes == contents.chargedBytes }
 }

@@ -2,168 +2,199 @@ import Synchronization
 import Tenancy
 
 extension EngineCache {
-    /// Stores a value under a key, if the condition holds.
+    /// Stores a scalar under a key, if the condition holds. What was there is replaced, whatever its kind.
     ///
-    /// Key and value are copied once, into an item that is made before the lock is taken. Where memory is short, the
-    /// cache evicts items of its own, or the process those of the cache that is furthest over its share.
+    /// A value is compressed and sealed before the lock is taken, and copied once under it, into the log. Where memory is
+    /// short, the cache evicts items of its own, or the process those of the cache that is furthest over its share.
     ///
     /// - Parameters:
+    ///   - compressed: the same value as one zstd frame, stored as it is where the cache compresses with plain zstd.
     ///   - expiresAt: the first millisecond at which the item is not served. Nil: never. One that is not after `now`
     ///     stores nothing that could be read, and removes what was there.
     ///   - condition: decided in the same step as the write.
     /// - Returns: whether the condition held and the value is stored.
     /// - Throws: ``MartletError/memoryExhausted`` when the item does not fit even with all evicted that may be, and then
-    ///   an older item of that key is still there; ``MartletError/cacheNotFound`` when the cache is closed.
+    ///   an older item of that key is still there; ``MartletError/cacheNotFound`` when the cache is closed;
+    ///   ``MartletError/wrongType`` when the condition speaks of the value of what is a collection.
     package func set(
-        _ key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, expiresAt: Timestamp?, condition: SetCondition,
-        now: Timestamp
+        _ key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, compressed: UnsafeRawBufferPointer? = nil,
+        expiresAt: Timestamp?, condition: SetCondition, now: Timestamp
     ) throws(MartletError) -> Bool {
-        try checkFits(keyBytes: key.count, valueBytes: value.count)
-        let hash = SipHash.placement(of: key, key: core.configuration.indexKey)
-        let item = Item.make(
-            key: key, value: value, expiresAt: expiresAt, valueHashKey: core.configuration.valueHashKey)
-        var attempts = 0
-        while true {
-            let attempt = withStripe(of: hash) { contents -> Attempt<Void> in
-                guard !contents.isClosed else { return .closed }
-                let found = contents.index.find(key, hash: hash)
-                let live = found.flatMap { $0.isExpired(at: now) ? nil : $0 }
-                guard holds(condition, for: live) else { return .refused }
-                return store(item, replacing: found, in: &contents, hash: hash, now: now)
-            }
-            switch attempt {
-            case .done((), let removed, let isCrowded):
-                removed?.deallocate()
-                if isCrowded { divide(now: now) }
-                return true
-            case .refused:
-                item.deallocate()
-                return false
-            case .closed:
-                item.deallocate()
-                throw .cacheNotFound
-            case .full(let shortage):
-                attempts += 1
+        let hash = hash(of: key)
+        guard compresses.load(ordering: .relaxed), let compressor else {
+            return try set(key, hash, value, encoding: nil, plain: value, expiresAt, condition, now)
+        }
+        if let compressed, compressor.mode == .zstd, compressed.count < value.count {
+            return try set(key, hash, compressed, encoding: (.zstd, 0), plain: value, expiresAt, condition, now)
+        }
+        var scratch = ScratchBytes(capacity: value.count / 2 + 64)
+        let encoding = compress(value, into: &scratch)
+        do throws(MartletError) {
+            let isStored = try set(
+                key, hash, encoding == nil ? value : scratch.bytes, encoding: encoding, plain: value, expiresAt,
+                condition, now)
+            // An item keeps the use of a dictionary that compressing it took.
+            if !isStored, let encoding { compressor.release(version: encoding.version) }
+            return isStored
+        } catch {
+            if let encoding { compressor.release(version: encoding.version) }
+            throw error
+        }
+    }
+
+    private func set(
+        _ key: UnsafeRawBufferPointer, _ hash: UInt64, _ payload: UnsafeRawBufferPointer,
+        encoding: (encoding: StoredEncoding, version: UInt8)?, plain: UnsafeRawBufferPointer, _ expiresAt: Timestamp?,
+        _ condition: SetCondition, _ now: Timestamp
+    ) throws(MartletError) -> Bool {
+        let form = StoredForm(
+            payloadBytes: payload.count, encoding: encoding?.encoding ?? .identity, version: encoding?.version ?? 0,
+            isSealed: core.configuration.seals)
+        let recordBytes = try prepare(keyBytes: key.count, storedBytes: form.storedBytes, now: now)
+        let valueHash = form.keepsHash ? core.valueHash(of: plain) : nil
+        let isStored: Bool
+        if form.isSealed {
+            isStored = try setSealed(key, hash, payload, form, valueHash, expiresAt, condition, now)
+        } else {
+            let stripe = lockStripe(of: hash)
+            isStored = try set(key, hash, payload, form, valueHash, expiresAt, condition, now, in: stripe)
+        }
+        finish(written: recordBytes, now: now)
+        return isStored
+    }
+
+    /// Seals outside of the lock; again, if the cache was flushed in between and its key is another.
+    private func setSealed(
+        _ key: UnsafeRawBufferPointer, _ hash: UInt64, _ payload: UnsafeRawBufferPointer, _ form: StoredForm,
+        _ valueHash: ValueHash?, _ expiresAt: Timestamp?, _ condition: SetCondition, _ now: Timestamp
+    ) throws(MartletError) -> Bool {
+        var sealer = currentSealer(hash)
+        while let current = sealer {
+            let outcome: Result<Bool, MartletError>? = withUnsafeTemporaryAllocation(
+                byteCount: form.sealedBytes, alignment: 16
+            ) { sealed in
+                let isSealed = current.seal(
+                    payload, key: key, context: UnsafeRawBufferPointer(start: nil, count: 0), lane: Self.lane(hash),
+                    into: sealed)
+                guard isSealed else { return .failure(Self.unsealable) }
+                let stripe = lockStripe(of: hash)
+                guard stripe.contents.pointee.sealer === current else {
+                    sealer = stripe.contents.pointee.sealer
+                    stripe.unlock()
+                    return nil
+                }
                 do throws(MartletError) {
-                    try makeRoom(for: shortage, attempts: attempts)
+                    return .success(
+                        try set(
+                            key, hash, UnsafeRawBufferPointer(sealed), form, valueHash, expiresAt, condition, now,
+                            in: stripe))
                 } catch {
-                    item.deallocate()
-                    throw error
+                    return .failure(error)
                 }
             }
+            if let outcome { return try outcome.get() }
         }
+        // A stripe without a sealer belongs to a closed cache.
+        throw .cacheNotFound
     }
 
-    /// Removes an item.
+    private func currentSealer(_ hash: UInt64) -> CacheSealer? {
+        let stripe = lockStripe(of: hash)
+        defer { stripe.unlock() }
+        return stripe.contents.pointee.sealer
+    }
+
+    /// The step under the lock, which this gives back.
+    private func set(
+        _ key: UnsafeRawBufferPointer, _ hash: UInt64, _ sealed: UnsafeRawBufferPointer, _ form: StoredForm,
+        _ valueHash: ValueHash?, _ expiresAt: Timestamp?, _ condition: SetCondition, _ now: Timestamp,
+        in stripe: StripeReference
+    ) throws(MartletError) -> Bool {
+        defer { stripe.unlock() }
+        guard !stripe.contents.pointee.isClosed else { throw .cacheNotFound }
+        let found = stripe.contents.pointee.index.find(key, hash: hash)
+        if condition != .always {
+            let live = found.flatMap { $0.isExpired(at: now) ? nil : $0 }
+            guard try holds(condition, for: live, key, hash, stripe) else { return false }
+        }
+        if let expiresAt, expiresAt <= now {
+            if let found { remove(found, hash, now, from: stripe) }
+            if form.encoding == .zstdDictionary { compressor?.release(version: form.version) }
+            return true
+        }
+        let record = stripe.makeRecord(
+            key, hash: hash, replacing: found, storedBytes: form.storedBytes, kind: .scalar, encoding: form.encoding,
+            expiresAt: expiresAt, now: now, self)
+        record.sealed(form).copyMemory(from: sealed)
+        record.fillFrame(form, hash: valueHash)
+        if stripe.isCleaning { _ = stripe.clean(limit: Self.recordsCleanedByWrite, now: now, self) }
+        return true
+    }
+
+    /// How many records a write looks at on behalf of cleaning: of four, one or more are dead.
+    static let recordsCleanedByWrite = 5
+
+    /// Removes an item that may have expired.
+    func remove(_ record: Record, _ hash: UInt64, _ now: Timestamp, from stripe: StripeReference) {
+        if record.isExpired(at: now) { stripe.figures.pointee.addExpiration() }
+        stripe.remove(record, hash: hash, self)
+    }
+
+    /// Removes an item of any kind.
     /// - Returns: whether a live item was there.
     package func delete(_ key: UnsafeRawBufferPointer, now: Timestamp) -> Bool {
-        delete(key, ifHashIn: nil, now: now) == .removed
+        let hash = hash(of: key)
+        let stripe = lockStripe(of: hash)
+        defer { stripe.unlock() }
+        guard let record = stripe.contents.pointee.index.find(key, hash: hash) else { return false }
+        let isLive = !record.isExpired(at: now)
+        remove(record, hash, now, from: stripe)
+        return isLive
     }
 
-    /// Removes an item if the hash of its value is among those given, or whatever it is where none are given.
+    /// Removes a scalar if the hash of its value is among those given.
+    /// - Throws: ``MartletError/wrongType`` for a collection.
     package func delete(
-        _ key: UnsafeRawBufferPointer, ifHashIn hashes: [ValueHash]?, now: Timestamp
-    ) -> DeleteOutcome {
-        let hash = SipHash.placement(of: key, key: core.configuration.indexKey)
-        return withStripe(of: hash) { contents in
-            guard let item = contents.index.find(key, hash: hash) else { return .absent }
-            let isExpired = item.isExpired(at: now)
-            if !isExpired, let hashes, !hashes.contains(item.valueHash(key: core.configuration.valueHashKey)) {
-                return .kept
-            }
-            countIfExpired(item, now: now)
-            discard(item, hash: hash, from: &contents)
-            return isExpired ? .absent : .removed
+        _ key: UnsafeRawBufferPointer, ifHashIn hashes: [ValueHash], now: Timestamp
+    ) throws(MartletError) -> DeleteOutcome {
+        let hash = hash(of: key)
+        let stripe = lockStripe(of: hash)
+        defer { stripe.unlock() }
+        guard let record = stripe.contents.pointee.index.find(key, hash: hash) else { return .absent }
+        if record.isExpired(at: now) {
+            remove(record, hash, now, from: stripe)
+            return .absent
         }
+        guard try holds(.ifHashIn(hashes), for: record, key, hash, stripe) else { return .kept }
+        remove(record, hash, now, from: stripe)
+        return .removed
     }
 
-    // MARK: Steps of a write
-
-    /// How one attempt under the lock ended.
-    enum Attempt<Success: Sendable>: Sendable {
-        /// `removed` is what the write replaced, to be freed outside the lock; `isCrowded` asks for ``divide()``.
-        case done(Success, removed: Item?, isCrowded: Bool)
-        case refused
-        case closed
-        case full(Shortage)
-    }
-
-    /// What a write lacked.
-    struct Shortage: Sendable {
-        let reservation: Reservation
-        let bytes: Int
-        let items: Int
-        /// The item that the write would replace: it must survive if the write fails.
-        let spared: Item?
-        /// The whole charge of the item to be stored.
-        let itemCharge: Int
-    }
-
-    /// Evictions from the write's own stripe, under the lock it holds anyway, before it looks further.
-    private static let evictionsInPlace = 8
-
-    /// Stores an item in the place of `found` or of nothing, after reserving what it takes. `found` may have expired.
-    func store(
-        _ item: Item, replacing found: Item?, in contents: inout StripeContents, hash: UInt64, now: Timestamp
-    ) -> Attempt<Void> {
-        if item.isExpired(at: now) {
-            if let found {
-                countIfExpired(found, now: now)
-                discard(found, hash: hash, from: &contents)
-            }
-            return .done((), removed: item, isCrowded: false)
-        }
-        let newItems = found == nil ? 1 : 0
-        var evictionsLeft = Self.evictionsInPlace
-        while true {
-            let needed = contents.bytesToStore(item, replacing: found, hash: hash)
-            let reservation = reserve(bytes: needed, items: newItems)
-            if reservation == .granted {
-                contents.chargedBytes += max(0, needed)
-                break
-            }
-            if reservation == .cacheIsFull, evictionsLeft > 0, evictOne(from: &contents, sparing: found) {
-                evictionsLeft -= 1
-                continue
-            }
-            return .full(
-                Shortage(
-                    reservation: reservation, bytes: needed, items: newItems, spared: found, itemCharge: item.charge))
-        }
-        if let found {
-            countIfExpired(found, now: now)
-            contents.replace(found, with: item, hash: hash, now: now)
-        } else {
-            contents.insert(item, hash: hash, now: now)
-        }
-        settle(&contents)
-        return .done((), removed: found, isCrowded: isCrowded(contents))
-    }
-
-    /// Books an item that a write removes as expired, if its time is over.
-    private func countIfExpired(_ item: Item, now: Timestamp) {
-        if item.isExpired(at: now) { expirations.wrappingAdd(1, ordering: .relaxed) }
-    }
-
-    /// Refuses at once what cannot fit however much is evicted.
-    func checkFits(keyBytes: Int, valueBytes: Int) throws(MartletError) {
-        guard Item.canHold(keyBytes: keyBytes, valueBytes: valueBytes) else { throw .memoryExhausted }
-        let least = leastBytes + Self.firstItemOverhead + Item.charge(keyBytes: keyBytes, valueBytes: valueBytes)
-        guard
-            least <= maxBytes.load(ordering: .relaxed), least <= core.configuration.memoryBytes,
-            maxItems.load(ordering: .relaxed) > 0
-        else { throw isClosed.load(ordering: .relaxed) ? .cacheNotFound : .memoryExhausted }
-    }
-
-    private func holds(_ condition: SetCondition, for item: Item?) -> Bool {
+    func holds(
+        _ condition: SetCondition, for record: Record?, _ key: UnsafeRawBufferPointer, _ hash: UInt64,
+        _ stripe: StripeReference
+    ) throws(MartletError) -> Bool {
         switch condition {
-        case .always: true
-        case .ifAbsent: item == nil
-        case .ifPresent: item != nil
+        case .always: return true
+        case .ifAbsent: return record == nil
+        case .ifPresent: return record != nil
         case .ifHashIn(let hashes):
-            item.map { hashes.contains($0.valueHash(key: core.configuration.valueHashKey)) } ?? false
+            guard let record else { return false }
+            return hashes.contains(try valueHash(of: record, key, hash, stripe))
         case .ifHashNotIn(let hashes):
-            item.map { !hashes.contains($0.valueHash(key: core.configuration.valueHashKey)) } ?? true
+            guard let record else { return true }
+            return !hashes.contains(try valueHash(of: record, key, hash, stripe))
+        }
+    }
+
+    private func valueHash(
+        of record: Record, _ key: UnsafeRawBufferPointer, _ hash: UInt64, _ stripe: StripeReference
+    ) throws(MartletError) -> ValueHash {
+        guard record.isScalar else { throw .wrongType }
+        let sealer = stripe.contents.pointee.sealer
+        if let stored = record.storedHash(StoredForm(of: record, isSealed: sealer != nil)) { return stored }
+        return try withPlain(of: record, key: key, hash: hash, sealer: sealer) { plain throws(MartletError) in
+            core.valueHash(of: plain)
         }
     }
 }

@@ -4,22 +4,15 @@ import Tenancy
 /// One cache of the embedded engine. Any thread may call any method; each takes one short lock of one stripe, and never
 /// waits for anything else but memory when a write needs room.
 ///
-/// A small cache uses one stripe; when it grows it is divided into ``StripeArray/count``, by bits of the key's hash that
-/// neither the buckets nor the tags use.
+/// A small cache has one stripe; when it grows it is divided into ``StripeTable/mostStripes``, by the low bits of the
+/// key's hash, which nothing else uses.
 package final class EngineCache: Sendable {
     package let id: CacheID
     let core: EngineCore
-    let stripes: StripeArray
-    /// 0 while one stripe is in use, then `StripeArray.count - 1`. Changed under all locks, so that whoever holds the
-    /// lock of a stripe and finds the mask it came with knows that the key belongs there.
-    let stripeMask = Atomic<UInt64>(0)
-
-    // The books. `bytes` is everything charged; `detachedBytes` that part of it which a flush left to be freed, and
-    // `attachedBytes` that which the cache holds outside the engine.
-    let bytes: Atomic<Int>
-    let detachedBytes = Atomic<Int>(0)
+    /// The books, and where memory comes from.
+    let source: PageSource
+    let stripes: StripeTable
     let attachedBytes = Atomic<Int>(0)
-    let items = Atomic<Int>(0)
 
     let maxBytes: Atomic<Int>
     let maxItems: Atomic<Int>
@@ -29,29 +22,41 @@ package final class EngineCache: Sendable {
     let byteCeiling: Atomic<Int>
     let itemCeiling: Atomic<Int>
 
-    let evictions = Atomic<UInt64>(0)
-    let expirations = Atomic<UInt64>(0)
-    /// Where the next eviction that may choose its stripe begins.
+    /// The stripe whose segment is being evicted.
     let evictionCursor = Atomic<Int>(0)
     let isClosed = Atomic<Bool>(false)
+    /// Written by batches of reads, and read by nobody.
+    let lastTouched = Atomic<UInt64>(0)
+    /// How values are compressed. Kept when compression is switched off: older values may need it.
+    private let coding = Guarded<CacheCompressor?>(nil)
+    /// Whether values are compressed, so that a cache without compression asks no lock.
+    let compresses = Atomic<Bool>(false)
+    /// Whether there is a compressor, for the same reason.
+    private let hasCompressor = Atomic<Bool>(false)
+    /// What is charged for samples, dictionaries and contexts of sealing.
+    let codingBytes = Atomic<Int>(0)
 
-    /// What an empty cache is charged: its stripes, this object, its place in the registry.
-    static let fixedCharge = StripeArray.charge + 384
-    /// The most that an otherwise empty cache takes beside an item and ``fixedCharge``.
-    static let firstItemOverhead =
-        HashIndex.chunkCharge + HashIndex.directoryCharge(HashIndex.smallestDirectory) + TimingWheel.blockCharge
+    /// What an empty cache is charged: this object, its books, one stripe, its place in the registry.
+    static let fixedCharge = 1024 + StripeReference.byteCount
+    /// The most that an otherwise empty cache takes beside an item's segment and ``fixedCharge``.
+    static let firstItemOverhead = PageSource.charge(byteCount: LineArray.chunkBytes) + 96
 
-    /// Only the engine makes caches; it has charged ``fixedCharge`` to the process.
-    init(id: CacheID, limits: EngineCacheLimits, core: EngineCore) {
+    /// Only the engine makes caches.
+    init(id: CacheID, limits: EngineCacheLimits, compression: CompressionMode, core: EngineCore) {
         self.id = id
         self.core = core
-        stripes = StripeArray(hashKey: core.configuration.indexKey)
-        bytes = Atomic(Self.fixedCharge)
+        source = PageSource(core: core)
+        source.charge(Self.fixedCharge)
+        stripes = StripeTable(hashKey: core.configuration.indexKey)
         maxBytes = Atomic(limits.maxBytes ?? .max)
         maxItems = Atomic(limits.maxItems ?? .max)
         reservedBytes = Atomic(max(0, limits.reservedBytes))
         byteCeiling = Atomic(limits.maxBytes ?? .max)
         itemCeiling = Atomic(limits.maxItems ?? .max)
+        if core.configuration.seals {
+            stripes.all[0].contents.pointee.sealer = CacheSealer(cacheID: id.rawValue, laneCount: 1)
+        }
+        setCompression(compression)
     }
 
     deinit {
@@ -66,38 +71,69 @@ package final class EngineCache: Sendable {
         maxItems.store(limits.maxItems ?? .max, ordering: .relaxed)
         reservedBytes.store(max(0, limits.reservedBytes), ordering: .relaxed)
         byteCeiling.store(max(limits.maxBytes ?? .max, liveBytes), ordering: .relaxed)
-        itemCeiling.store(max(limits.maxItems ?? .max, items.load(ordering: .relaxed)), ordering: .relaxed)
+        itemCeiling.store(max(limits.maxItems ?? .max, itemCount), ordering: .relaxed)
     }
 
-    /// The cache's figures at this moment. Cost: six loads, no lock.
+    /// Changes how later writes are compressed. Values that are there stay readable as they are.
+    package func setCompression(_ mode: CompressionMode) {
+        coding.withLock { compressor in
+            if let compressor {
+                compressor.setMode(mode)
+            } else if mode != .off {
+                compressor = CacheCompressor(mode: mode)
+                hasCompressor.store(true, ordering: .releasing)
+            }
+        }
+        compresses.store(mode != .off, ordering: .releasing)
+    }
+
+    /// What values were or are compressed with; nil if none ever was.
+    var compressor: CacheCompressor? {
+        hasCompressor.load(ordering: .acquiring) ? coding.withLock { $0 } : nil
+    }
+
+    /// The cache's figures at this moment. Cost: a few loads for each stripe, and where values are compressed a lock.
     package var statistics: EngineCacheStatistics {
-        EngineCacheStatistics(
-            items: items.load(ordering: .relaxed), bytes: bytes.load(ordering: .relaxed),
-            bytesBeingFreed: detachedBytes.load(ordering: .relaxed),
-            bytesAttached: attachedBytes.load(ordering: .relaxed), evictions: evictions.load(ordering: .relaxed),
-            expirations: expirations.load(ordering: .relaxed))
+        var (evictions, expirations): (UInt64, UInt64) = (0, 0)
+        for stripe in stripes.all {
+            evictions += stripe.figures.pointee.evictions.load(ordering: .relaxed)
+            expirations += stripe.figures.pointee.expirations.load(ordering: .relaxed)
+        }
+        return EngineCacheStatistics(
+            items: itemCount, bytes: source.bytes.load(ordering: .relaxed),
+            bytesBeingFreed: source.detachedBytes.load(ordering: .relaxed),
+            bytesAttached: attachedBytes.load(ordering: .relaxed), evictions: evictions, expirations: expirations,
+            compression: compressor?.statistics ?? CompressionStatistics())
+    }
+
+    var itemCount: Int {
+        var count = 0
+        for stripe in stripes.all { count += stripe.figures.pointee.items.load(ordering: .relaxed) }
+        return count
     }
 
     /// What counts against the cache's own limit and for its share of the process.
+    @inline(__always)
     var liveBytes: Int {
-        bytes.load(ordering: .relaxed) - detachedBytes.load(ordering: .relaxed)
+        source.bytes.load(ordering: .relaxed) - source.detachedBytes.load(ordering: .relaxed)
     }
 
-    /// Runs `body` on the contents of the stripe that a hash belongs to, under its lock.
+    /// Where a key is placed.
     @inline(__always)
-    func withStripe<Result: Sendable>(of hash: UInt64, _ body: (inout StripeContents) -> Result) -> Result {
+    func hash(of key: UnsafeRawBufferPointer) -> UInt64 {
+        SipHash.placement(of: key, key: core.configuration.indexKey)
+    }
+
+    /// The stripe that a hash belongs to, locked. The caller unlocks it.
+    @inline(__always)
+    func lockStripe(of hash: UInt64) -> StripeReference {
         while true {
-            let mask = stripeMask.load(ordering: .relaxed)
-            let result: Result? = stripes[Self.stripe(of: hash, mask: mask)].pointee.contents.withLock { contents in
-                guard stripeMask.load(ordering: .relaxed) == mask else { return nil }
-                return body(&contents)
-            }
-            if let result { return result }
+            let word = stripes.word.load(ordering: .acquiring)
+            let stripe = StripeTable.stripe(of: hash, word)
+            stripe.lock()
+            // Dividing changes the word under the lock of the stripe that it divides.
+            if stripes.word.load(ordering: .relaxed) == word { return stripe }
+            stripe.unlock()
         }
-    }
-
-    @inline(__always)
-    static func stripe(of hash: UInt64, mask: UInt64) -> Int {
-        Int(truncatingIfNeeded: hash &>> 44 & mask)
     }
 }

@@ -22,17 +22,25 @@ import Tenancy
 
 extension EngineCore {
     /// What is remembered from one shortage to the next.
-    struct Pressure: Sendable {
+    struct Pressure {
         var victim: EngineCache?
         /// The victim gives until its excess is down to this.
         var floorBytes = 0
         var usesLeft = 0
+        /// Nobody has a whole segment to spare: whoever is above its reservation at all gives.
+        var isTight = false
+
+        func excess(_ cache: EngineCache) -> Int { isTight ? cache.excessBytes : cache.spareBytes }
     }
 
     /// How many uses of one search of the caches.
-    private static let usesOfSearch = 256
+    private static let usesOfSearch = 1024
+    /// How many slices one relief takes at most; ticks go on.
+    private static let slicesOfRelief = 2048
     /// How often a victim may turn out to be empty, because others emptied it, before the write gives up on it.
     private static let mostFruitlessUses = 8
+    /// After so many slices of one cache, its items are no longer spared for having been read.
+    private static let slicesBeforeForce = 2048
 
     /// How much more than needed is freed at once.
     private var slackBytes: Int { min(configuration.memoryBytes / 1024, 32 << 10) }
@@ -40,65 +48,75 @@ extension EngineCore {
     /// Makes room in the process for a write of `cache`. Serialised: while the process is full, one write at a time
     /// chooses who gives.
     /// - Throws: ``MartletError/memoryExhausted`` when what the others are reserved leaves too little for the item.
-    func makeRoom(for shortage: EngineCache.Shortage, in cache: EngineCache) throws(MartletError) {
+    func makeRoom(for byteCount: Int, in cache: EngineCache, now: Timestamp) throws(MartletError) {
         try pressure.withLock { (pressure) throws(MartletError) in
-            let wanted = shortage.bytes + slackBytes
+            let wanted = byteCount + slackBytes
             var budget = 4096
             dismantleGraveyard(budget: &budget) { !hasRoom(for: wanted) }
-            guard !hasRoom(for: shortage.bytes) else { return }
-            // A small item is not worth the look at all caches: if it does not fit, little was evicted in vain.
-            if shortage.itemCharge > slackBytes { try checkFits(shortage.itemCharge, in: cache) }
-            takeFromTheFurthestAbove(until: wanted, for: cache, sparing: shortage.spared, &pressure)
-            while !hasRoom(for: shortage.bytes) {
-                let evicted = cache.evict(atMost: EngineCache.evictionBatch, sparing: shortage.spared) {
-                    !hasRoom(for: shortage.bytes)
-                }
-                guard evicted > 0 || hasRoom(for: shortage.bytes) else { throw .memoryExhausted }
-            }
+            guard !hasRoom(for: byteCount) else { return }
+            try checkFits(byteCount, in: cache)
+            takeFromTheFurthestAbove(until: wanted, for: cache, now: now, &pressure)
+            take(from: cache, until: byteCount, now: now)
+            guard hasRoom(for: byteCount) else { throw .memoryExhausted }
         }
     }
 
+    /// Whether so many more bytes fit; the holes of shared pages are nobody's, and are memory all the same.
     private func hasRoom(for byteCount: Int) -> Bool {
-        accounted.load(ordering: .relaxed) + byteCount <= configuration.memoryBytes
+        accounted.load(ordering: .relaxed) + pool.holeBytes + byteCount <= configuration.memoryBytes
+    }
+
+    /// Evicts from one cache, whatever is reserved for it, until there is room or nothing is left of it.
+    private func take(from cache: EngineCache, until byteCount: Int, now: Timestamp) {
+        var slices = 0
+        while !hasRoom(for: byteCount) {
+            let slice = cache.evict(isForced: slices > Self.slicesBeforeForce, now: now)
+            guard !slice.isExhausted else { return }
+            slices += 1
+        }
     }
 
     /// Evicts from whoever is furthest above its reservation, until there is room for `wanted` bytes or nobody is above.
     private func takeFromTheFurthestAbove(
-        until wanted: Int, for cache: EngineCache?, sparing spared: Item?, _ pressure: inout Pressure
+        until wanted: Int, for cache: EngineCache?, now: Timestamp, mostSlices: Int = .max, _ pressure: inout Pressure
     ) {
-        var isOwnExhausted = false
         var fruitlessUses = 0
-        while !hasRoom(for: wanted), fruitlessUses < Self.mostFruitlessUses {
+        var slices = 0
+        while !hasRoom(for: wanted), fruitlessUses < Self.mostFruitlessUses, slices < mostSlices {
             // Down to the runner-up of the search, or below the one who asks, whose growth is what brings it down.
-            let victimExcess = pressure.victim?.excessBytes ?? 0
+            let victimExcess = pressure.victim.map(pressure.excess) ?? 0
             if pressure.usesLeft == 0 || victimExcess <= pressure.floorBytes
-                || victimExcess + slackBytes < (cache?.excessBytes ?? 0)
+                || victimExcess + slackBytes < (cache.map(pressure.excess) ?? 0)
             {
-                search(&pressure, excluding: isOwnExhausted ? cache : nil)
+                search(&pressure)
             }
-            guard let victim = pressure.victim else { break }
+            guard let victim = pressure.victim else { return }
             pressure.usesLeft -= 1
-            let evicted = victim.evict(atMost: EngineCache.evictionBatch, sparing: victim === cache ? spared : nil) {
-                !hasRoom(for: wanted) && victim.excessBytes > 0
-            }
-            guard evicted == 0 else { continue }
+            slices += 1
+            let slice = victim.evict(isForced: slices > Self.slicesBeforeForce, now: now)
+            guard slice.isExhausted else { continue }
             pressure.usesLeft = 0
             fruitlessUses += 1
-            // It holds nothing any more but the item that the write is about to replace.
-            if victim === cache { isOwnExhausted = true }
         }
-        if isOwnExhausted { pressure.usesLeft = 0 }
     }
 
     /// Finds the cache furthest above its reservation, among those that have an item to give.
-    private func search(_ pressure: inout Pressure, excluding excluded: EngineCache?) {
+    private func search(_ pressure: inout Pressure) {
+        pressure.isTight = false
+        find(&pressure)
+        guard pressure.victim == nil else { return }
+        pressure.isTight = true
+        find(&pressure)
+    }
+
+    private func find(_ pressure: inout Pressure) {
         var best: EngineCache?
         var bestExcess = 0
         var secondExcess = 0
         registry.withLock { registry in
-            for candidate in registry.caches where candidate !== excluded {
-                let excess = candidate.excessBytes
-                guard excess > secondExcess, candidate.items.load(ordering: .relaxed) > 0 else { continue }
+            for candidate in registry.caches {
+                let excess = pressure.excess(candidate)
+                guard excess > secondExcess, candidate.itemCount > 0 else { continue }
                 if excess > bestExcess {
                     secondExcess = bestExcess
                     bestExcess = excess
@@ -114,7 +132,7 @@ extension EngineCore {
     }
 
     /// Whether an item of a cache fits when every other cache is down to its reservation and this one is empty.
-    private func checkFits(_ itemCharge: Int, in cache: EngineCache) throws(MartletError) {
+    private func checkFits(_ byteCount: Int, in cache: EngineCache) throws(MartletError) {
         let kept = registry.withLock { registry in
             registry.caches.reduce(0) { kept, other in
                 guard other !== cache else { return kept }
@@ -122,16 +140,18 @@ extension EngineCore {
                 return kept + min(other.liveBytes, max(reserved, other.leastBytes))
             }
         }
-        let least = cache.leastBytes + EngineCache.firstItemOverhead + itemCharge
+        let least = cache.leastBytes + EngineCache.firstItemOverhead + byteCount
         guard kept + least <= configuration.memoryBytes else { throw .memoryExhausted }
     }
 
-    /// Brings the process down to its ceiling where something went over it that could not be refused: a cache that was
-    /// opened while the process was full. Each round is bounded by the number of caches.
-    func relieve() {
-        guard !hasRoom(for: 0) else { return }
+    /// Brings the process down to its ceiling where something went over it: a write by what it needed beside its item, a
+    /// cache that was opened while the process was full, topics that grew. The writer gives where nobody else may.
+    func relieve(for cache: EngineCache?, now: Timestamp) {
         pressure.withLock { pressure in
-            takeFromTheFurthestAbove(until: 0, for: nil, sparing: nil, &pressure)
+            var budget = 4096
+            dismantleGraveyard(budget: &budget) { !hasRoom(for: 0) }
+            takeFromTheFurthestAbove(until: 0, for: cache, now: now, mostSlices: Self.slicesOfRelief, &pressure)
+            if pressure.victim == nil, let cache { take(from: cache, until: 0, now: now) }
         }
     }
 }

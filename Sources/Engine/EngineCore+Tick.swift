@@ -3,12 +3,19 @@ import Tenancy
 
 /// What happens beside the operations, a bounded piece at a time.
 extension EngineCore {
-    struct Ticking: Sendable {
+    struct Ticking {
         /// The cache that the next tick begins with.
         var cursor = 0
+        /// When the round over all caches began.
+        var roundBegan: Int64 = 0
+        /// How late the latest expired item of this round was freed, in milliseconds; and when the published figure was.
+        var latest: Int64 = 0
+        var latestAt: Int64 = 0
+        /// When the pool last gave memory back.
+        var relaxedAt: Int64 = 0
     }
 
-    /// How many items, buckets and caches one tick looks at: about a millisecond.
+    /// How many records, buckets and caches one tick looks at: about a millisecond.
     private static let workOfTick = 8192
 
     /// See ``EmbeddedEngine/tick(now:)``.
@@ -17,31 +24,54 @@ extension EngineCore {
         ticking.withLockIfAvailable { ticking in
             var graveyardBudget = Self.workOfTick / 2
             dismantleGraveyard(budget: &graveyardBudget)
-            relieve()
+            if accounted.load(ordering: .relaxed) > configuration.memoryBytes { relieve(for: nil, now: now) }
+            if abs(now.milliseconds &- ticking.relaxedAt) >= Self.relaxMilliseconds {
+                ticking.relaxedAt = now.milliseconds
+                pool.relax(budget: poolBudget)
+            }
             var budget = Self.workOfTick / 2 + graveyardBudget
             var isRoundComplete = false
-            var visited = 0
             while budget > 0 {
-                guard let cache = nextCache(&ticking, visited: visited) else {
+                if ticking.cursor == 0 { ticking.roundBegan = now.milliseconds }
+                guard let cache = nextCache(&ticking) else {
+                    ticking.cursor = 0
                     isRoundComplete = true
-                    break
+                    // A round that began a while ago says nothing of what has come due since.
+                    if now.milliseconds - ticking.roundBegan <= Self.roundMilliseconds { break }
+                    isRoundComplete = false
+                    continue
                 }
-                cache.expire(now: now, budget: &budget)
-                cache.trim(budget: &budget)
-                visited += 1
+                cache.maintain(now: now, budget: &budget, latest: &ticking.latest)
+                cache.trim(budget: &budget, now: now)
+                if cache.maintainCoding() { budget -= Self.workOfTick / 4 }
                 // A cache that used the budget up may have more to do: it is the first of the next tick.
                 if budget > 0 { ticking.cursor += 1 }
             }
-            return !isRoundComplete || registry.withLock { !$0.graveyard.isEmpty }
+            if isRoundComplete {
+                publishLag(&ticking, now: now)
+            }
+            return !isRoundComplete || graveyard.withLock { !$0.isEmpty }
         } ?? true
     }
 
-    /// The cache at the cursor, or nil when the round is complete.
-    private func nextCache(_ ticking: inout Ticking, visited: Int) -> EngineCache? {
+    /// Keeps the worst lag for some seconds, so that who looks now and then sees it.
+    private func publishLag(_ ticking: inout Ticking, now: Timestamp) {
+        let isOld = now.milliseconds - ticking.latestAt > Self.lagMilliseconds
+        if ticking.latest >= expiryLag.load(ordering: .relaxed) || isOld {
+            expiryLag.store(ticking.latest, ordering: .relaxed)
+            ticking.latestAt = now.milliseconds
+        }
+        ticking.latest = 0
+    }
+
+    private static let roundMilliseconds: Int64 = 40
+    private static let relaxMilliseconds: Int64 = 50
+    private static let lagMilliseconds: Int64 = 15_000
+
+    /// The cache at the cursor, or nil when the round is complete, which may take several ticks.
+    private func nextCache(_ ticking: inout Ticking) -> EngineCache? {
         registry.withLock { registry in
-            guard visited < registry.caches.count else { return nil }
-            if ticking.cursor >= registry.caches.count { ticking.cursor = 0 }
-            return registry.caches[ticking.cursor]
+            ticking.cursor < registry.caches.count ? registry.caches[ticking.cursor] : nil
         }
     }
 }

@@ -1,27 +1,38 @@
 import Synchronization
 import Tenancy
 
-/// What the caches of one engine share: the configuration, the process's books, and who exists. The caches hold it;
-/// ``EmbeddedEngine`` holds it too and breaks the circle when it goes.
+/// What the caches of one engine share: the configuration, the pool, the process's books, and who exists. The caches
+/// hold it; ``EmbeddedEngine`` holds it too and breaks the circle when it goes.
 ///
-/// Order of locks: `ticking`, then `pressure`, then either `registry` or the lock of a stripe, never both.
+/// Order of locks: `ticking`, then `pressure`, then the locks of stripes, then `registry` or `graveyard`, then the pool's.
 final class EngineCore: Sendable {
     let configuration: EngineConfiguration
+    let pool: BlockPool
     /// Everything charged to all caches.
     let accounted = Atomic<Int>(0)
-    let registry = Mutex(Registry())
-    let pressure = Mutex(Pressure())
-    let ticking = Mutex(Ticking())
+    /// That part of it which lies outside of the engine: what is attached to caches.
+    let attached = Atomic<Int>(0)
+    let registry = Guarded(Registry())
+    /// What waits to be freed.
+    let graveyard = Guarded<[Buried]>([])
+    let pressure = Guarded(Pressure())
+    let ticking = Guarded(Ticking())
+    let expiryLag = Atomic<Int64>(0)
+    private let firstMoment = Atomic<Int64>(.min)
 
-    struct Registry: Sendable {
+    struct Registry {
         var caches: [EngineCache] = []
         var positions: [ObjectIdentifier: Int] = [:]
-        /// Contents that wait to be freed.
-        var graveyard: [DetachedContents] = []
     }
 
-    init(configuration: EngineConfiguration) {
+    enum Buried {
+        case contents(DetachedContents)
+        case tree(BuriedTree)
+    }
+
+    init(configuration: EngineConfiguration) throws(MartletError) {
         self.configuration = configuration
+        pool = try BlockPool(memoryBytes: configuration.memoryBytes)
     }
 
     func valueHash(of value: UnsafeRawBufferPointer) -> ValueHash {
@@ -29,29 +40,33 @@ final class EngineCore: Sendable {
         return ValueHash(low: hash.low, high: hash.high)
     }
 
-    // MARK: Books
+    /// What the pool may hold, with blocks that nobody uses.
+    var poolBudget: Int { configuration.memoryBytes - attached.load(ordering: .relaxed) }
 
-    /// Charges more bytes if that keeps within the ceiling.
-    func reserve(_ byteCount: Int) -> Bool {
-        var current = accounted.load(ordering: .relaxed)
-        while current + byteCount <= configuration.memoryBytes {
-            let (isExchanged, original) = accounted.weakCompareExchange(
-                expected: current, desired: current + byteCount, ordering: .relaxed)
-            if isExchanged { return true }
-            current = original
-        }
-        return false
+    /// The moment that ticks of expiry are counted from: the first that anyone named.
+    @inline(__always)
+    func epoch(_ now: Timestamp) -> Int64 {
+        let epoch = firstMoment.load(ordering: .relaxed)
+        return epoch == .min ? beginEpoch(now) : epoch
     }
 
-    func charge(_ difference: Int) {
-        accounted.wrappingAdd(difference, ordering: .relaxed)
+    private func beginEpoch(_ now: Timestamp) -> Int64 {
+        // Not before 2020, which a clock that was not set yet may say: from there the ticks would not reach the present. And
+        // far enough from the ends of the range for the sums that are made with it.
+        let moment = min(max(now.milliseconds, 1_577_836_800_000), 1 << 50)
+        let (isFirst, original) = firstMoment.compareExchange(expected: .min, desired: moment, ordering: .relaxed)
+        return isFirst ? moment : original
     }
+
+    private let lastBinding = Atomic<UInt64>(0)
+
+    /// A number that no other large collection of this engine has.
+    func nextBinding() -> UInt64 { lastBinding.wrappingAdd(1, ordering: .relaxed).newValue }
 
     // MARK: Caches
 
-    func open(_ id: CacheID, limits: EngineCacheLimits) -> EngineCache {
-        let cache = EngineCache(id: id, limits: limits, core: self)
-        charge(EngineCache.fixedCharge)
+    func open(_ id: CacheID, limits: EngineCacheLimits, compression: CompressionMode) -> EngineCache {
+        let cache = EngineCache(id: id, limits: limits, compression: compression, core: self)
         registry.withLock { registry in
             registry.positions[ObjectIdentifier(cache)] = registry.caches.count
             registry.caches.append(cache)
@@ -61,11 +76,10 @@ final class EngineCore: Sendable {
 
     func close(_ cache: EngineCache) {
         guard !cache.isClosed.exchange(true, ordering: .sequentiallyConsistent) else { return }
-        let contents = cache.detachContents(closing: true)
-        cache.charge(-EngineCache.fixedCharge)
+        bury(cache.detachContents(closing: true))
+        cache.source.charge(-cache.ownBytes - cache.codingBytes.exchange(0, ordering: .sequentiallyConsistent))
         cache.detachAttachedBytes()
         registry.withLock { registry in
-            registry.graveyard += contents
             guard let position = registry.positions.removeValue(forKey: ObjectIdentifier(cache)) else { return }
             // The last takes the place of the one that goes.
             let last = registry.caches.removeLast()
@@ -77,18 +91,38 @@ final class EngineCore: Sendable {
     }
 
     func bury(_ contents: [DetachedContents]) {
-        registry.withLock { $0.graveyard += contents }
+        graveyard.withLock { $0 += contents.map(Buried.contents) }
     }
 
     /// Frees what flushing and closing left, as long as `isNeeded` and within `budget`.
     func dismantleGraveyard(budget: inout Int, while isNeeded: () -> Bool = { true }) {
         while budget > 0, isNeeded() {
-            guard let contents = registry.withLock({ $0.graveyard.popLast() }) else { return }
+            guard let buried = graveyard.withLock({ $0.popLast() }) else { return }
             var slice = min(256, budget)
             budget -= slice
-            let isFinished = contents.dismantle(&slice)
+            let offered = slice
+            let rest = dismantle(buried, &slice)
             budget += slice
-            if !isFinished { bury([contents]) }
+            guard let rest else { continue }
+            graveyard.withLock { $0.append(rest) }
+            // What takes no work and does not end is left for the next tick.
+            if slice >= offered { return }
+        }
+    }
+
+    /// Frees a part of something.
+    /// - Returns: what is left of it.
+    private func dismantle(_ buried: Buried, _ budget: inout Int) -> Buried? {
+        switch buried {
+        case .contents(let contents):
+            return contents.dismantle(&budget) ? nil : buried
+        case .tree(var tree):
+            let isGone = TreeCore.dismantle(&tree.handle, source: tree.source, budget: &budget)
+            // Pages that a reader's snapshot shares are given back by it; they are no longer this tree's.
+            let left = isGone ? 0 : min(tree.bytes, tree.handle.bytes)
+            tree.source.detachedBytes.wrappingSubtract(tree.bytes - left, ordering: .relaxed)
+            tree.bytes = left
+            return isGone ? nil : .tree(tree)
         }
     }
 

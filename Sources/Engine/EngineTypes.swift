@@ -8,11 +8,14 @@ package struct EngineConfiguration: Sendable {
     package let indexKey: SipHashKey
     /// Secret of the value hash. The same at every start of one installation, because callers keep the hashes.
     package let valueHashKey: SipHashKey
+    /// Whether values are held encrypted.
+    package let seals: Bool
 
-    package init(memoryBytes: Int, indexKey: SipHashKey, valueHashKey: SipHashKey) {
+    package init(memoryBytes: Int, indexKey: SipHashKey, valueHashKey: SipHashKey, seals: Bool = false) {
         self.memoryBytes = max(0, memoryBytes)
         self.indexKey = indexKey
         self.valueHashKey = valueHashKey
+        self.seals = seals
     }
 }
 
@@ -33,18 +36,70 @@ package struct EngineCacheLimits: Sendable, Equatable {
     }
 }
 
-/// What is known of an item beside its bytes.
+/// What an item's value is.
+package enum ItemKind: UInt8, Sendable {
+    case scalar
+    case dictionary
+    case set
+    case list
+    case sortedSet
+}
+
+/// What is known of a scalar item beside its bytes.
 package struct ItemFacts: Equatable, Sendable {
     /// Length of the value.
     package let byteCount: Int
     package let valueHash: ValueHash
     /// The first millisecond at which the item is no longer served. Nil: never.
     package let expiresAt: Timestamp?
+    /// The form in which a read handed the value out: as it is, or as one zstd frame.
+    package let storedEncoding: StoredEncoding
+    /// How many bytes were handed out.
+    package let handedOutByteCount: Int
 
-    package init(byteCount: Int, valueHash: ValueHash, expiresAt: Timestamp?) {
+    package init(
+        byteCount: Int, valueHash: ValueHash, expiresAt: Timestamp?, storedEncoding: StoredEncoding = .identity,
+        handedOutByteCount: Int? = nil
+    ) {
         self.byteCount = byteCount
         self.valueHash = valueHash
         self.expiresAt = expiresAt
+        self.storedEncoding = storedEncoding
+        self.handedOutByteCount = handedOutByteCount ?? byteCount
+    }
+}
+
+/// What a reader takes beside the plain value.
+package enum AcceptedEncoding: Sendable {
+    case identity
+    /// One zstd frame, where the value is stored as one.
+    case zstd
+}
+
+/// How a change of an item's time depends on the one it has. No expiry counts as the latest of all.
+package enum ExpiryRule: Sendable {
+    case always
+    case onlyIfLater
+    case onlyIfEarlier
+    case onlyIfNone
+    case onlyIfSome
+}
+
+/// What a change of an item's time did.
+package enum ExpiryOutcome: Equatable, Sendable {
+    case absent
+    case kept
+    case changed
+}
+
+/// How a write to a collection treats its time: a new one gets `expiresAt`, an existing one only if `refresh`.
+package struct CollectionExpiry: Equatable, Sendable {
+    package var expiresAt: Timestamp?
+    package var refresh: Bool
+
+    package init(expiresAt: Timestamp?, refresh: Bool) {
+        self.expiresAt = expiresAt
+        self.refresh = refresh
     }
 }
 
@@ -58,6 +113,14 @@ package enum SetCondition: Equatable, Sendable {
     case ifHashIn([ValueHash])
     /// Absent, or present with a value whose hash is none of these.
     case ifHashNotIn([ValueHash])
+
+    /// Whether it can only be decided with the stored value at hand.
+    var readsValue: Bool {
+        switch self {
+        case .always, .ifAbsent, .ifPresent: false
+        case .ifHashIn, .ifHashNotIn: true
+        }
+    }
 }
 
 /// What a conditional delete did.
@@ -74,7 +137,7 @@ package struct EngineCacheStatistics: Equatable, Sendable {
     package let items: Int
     /// Everything that is charged to the cache, ``bytesBeingFreed`` and ``bytesAttached`` included.
     package let bytes: Int
-    /// What a flush left behind and the tick has not freed yet. It counts against the process, not the cache's limit.
+    /// What a flush or a removed collection left behind and the tick has not freed yet. It counts against the process, not the cache's limit.
     package let bytesBeingFreed: Int
     /// What the cache holds outside the engine: its topics.
     package let bytesAttached: Int
@@ -82,4 +145,17 @@ package struct EngineCacheStatistics: Equatable, Sendable {
     package let evictions: UInt64
     /// Items removed because their time was over, since the cache was opened.
     package let expirations: UInt64
+    /// What compression did to the values written since the cache was opened.
+    package let compression: CompressionStatistics
+}
+
+/// The figures of the whole engine.
+package struct EngineStatistics: Equatable, Sendable {
+    /// Everything that all caches are charged.
+    package let accountedBytes: Int
+    /// Memory that the engine holds from the system for them.
+    package let residentBytes: Int
+    /// How late the latest of the expired items was freed, of those freed within the last seconds.
+    package let expiryLagMilliseconds: Int64
+    package let isSealing: Bool
 }

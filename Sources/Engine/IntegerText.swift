@@ -22,9 +22,11 @@ struct IntegerText {
     }
 
     /// Lends the text's bytes.
-    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        withUnsafeBytes(of: digits) { bytes in
-            body(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+    func withBytes<Result, Failure>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try withUnsafeBytes(of: digits) { bytes throws(Failure) in
+            try body(UnsafeRawBufferPointer(rebasing: bytes[start...]))
         }
     }
 

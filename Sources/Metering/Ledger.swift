@@ -78,7 +78,10 @@ package final class Ledger: Sendable {
             // After the pool is made: making it write-ahead sets a weaker mode.
             try database.execute(sql: "PRAGMA synchronous = FULL")
             let application = try Int.fetchOne(database, sql: "PRAGMA application_id") ?? 0
-            let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
+            // The migrator makes its own table before anything else: a process killed there leaves only that.
+            let tables =
+                try Int.fetchOne(
+                    database, sql: "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'grdb_migrations'") ?? 0
             guard application == LedgerSchema.applicationID || (application == 0 && tables == 0) else {
                 throw LedgerError.damaged(path: path, reason: "it is a database of another kind")
             }

@@ -2,13 +2,18 @@ import Tenancy
 
 // Whole calls, as the service writes them down before the reply leaves. Each function adds every counter that its kind
 // of call touches, under the default policy. Cost: four to eight loads, adds and stores; no branch on the policy.
+//
+// Operations and chunks count a value as it is, however it travels; bytes count what travels. The two differ where a value
+// is sent compressed.
 extension MeterRow {
     /// A get: a hit with the size of its value, or a miss with nil.
+    ///
+    /// - Parameter sentBytes: The length of the form in which the value was sent; nil where it was sent as it is.
     @inlinable @inline(__always)
-    package func recordRead(keyBytes: Int, valueBytes: Int?) {
+    package func recordRead(keyBytes: Int, valueBytes: Int?, sentBytes: Int? = nil) {
         record(
-            BillingPolicy.read(keyBytes: keyBytes, valueBytes: valueBytes), bytesIn: keyBytes, bytesOut: valueBytes ?? 0
-        )
+            BillingPolicy.read(keyBytes: keyBytes, valueBytes: valueBytes), bytesIn: keyBytes,
+            bytesOut: sentBytes ?? valueBytes ?? 0)
         add(valueBytes == nil ? .misses : .hits, 1)
     }
 
@@ -20,10 +25,12 @@ extension MeterRow {
     }
 
     /// A set. One whose condition did not hold is recorded just so: it was asked, carried in and answered.
+    ///
+    /// - Parameter bodyBytes: The length of the form in which the value came; nil where it came as it is.
     @inlinable @inline(__always)
-    package func recordWrite(keyBytes: Int, valueBytes: Int, isConditional: Bool = false) {
+    package func recordWrite(keyBytes: Int, valueBytes: Int, bodyBytes: Int? = nil, isConditional: Bool = false) {
         let charge = BillingPolicy.write(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: isConditional)
-        record(charge, bytesIn: keyBytes &+ valueBytes, bytesOut: 0)
+        record(charge, bytesIn: keyBytes &+ (bodyBytes ?? valueBytes), bytesOut: 0)
     }
 
     /// A delete, or another call that names a key and changes it without carrying a value: a new TTL.
@@ -74,9 +81,13 @@ extension MeterRow {
     }
 
     /// A message published to a topic of the cache.
-    package func recordPublish(messageBytes: Int) {
+    ///
+    /// - Parameter bodyBytes: The length of the form in which it came; nil where it came as it is.
+    package func recordPublish(messageBytes: Int, bodyBytes: Int? = nil) {
         let chunks = BillingPolicy.message(byteCount: messageBytes)
-        record(Charge(operations: chunks, requestChunks: chunks, responseChunks: 0), bytesIn: messageBytes, bytesOut: 0)
+        record(
+            Charge(operations: chunks, requestChunks: chunks, responseChunks: 0), bytesIn: bodyBytes ?? messageBytes,
+            bytesOut: 0)
         add(.publishes, 1)
     }
 

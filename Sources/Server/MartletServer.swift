@@ -28,7 +28,11 @@ package enum MartletServer {
         let listeners = try await Listeners(configuration, rooms: rooms, logger: logger)
         ReadyLine(configuration, listeners).print()
         logger.info(
-            "serving", metadata: ["version": "\(Version.text)", "event_loops": "\(configuration.eventLoopCount)"])
+            "serving",
+            metadata: [
+                "version": "\(Version.text)", "event_loops": "\(configuration.eventLoopCount)",
+                "seal": "\(rooms.service.isSealing ? "on" : "off")",
+            ])
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [

@@ -15,7 +15,7 @@ struct MetricsText {
         let rows = service.meters.rowCounts
         gauge("martlet_build_info", "The version that runs.", [("version", Version.text)], 1)
         gauge("martlet_memory_limit_bytes", "The ceiling of all items.", [], service.engine.memoryBytes)
-        gauge("martlet_memory_accounted_bytes", "What all caches are charged.", [], service.engine.accountedBytes)
+        engine(service)
         gauge("process_resident_memory_bytes", "Resident memory of the process.", [], Machine.residentBytes ?? 0)
         gauge("martlet_tenants", "Tenants in the catalog.", [], snapshot.tenantCount)
         gauge("martlet_caches", "Caches in the catalog.", [], snapshot.cacheCount)
@@ -26,6 +26,31 @@ struct MetricsText {
     }
 
     var bytes: [UInt8] { Array(text.utf8) }
+
+    private mutating func engine(_ service: CacheService) {
+        let engine = service.engine.statistics
+        gauge("martlet_memory_accounted_bytes", "What all caches are charged.", [], engine.accountedBytes)
+        gauge(
+            "martlet_engine_resident_bytes", "Resident memory of the engine's own pool.", [], engine.residentBytes)
+        header(
+            "martlet_expiry_lag_seconds", "gauge",
+            "How long after its time the last item was freed, the worst of the last second.")
+        sample("martlet_expiry_lag_seconds", [], Self.seconds(milliseconds: engine.expiryLagMilliseconds))
+        gauge("martlet_is_sealing", "1 while values lie encrypted in memory.", [], engine.isSealing ? 1 : 0)
+        let totals = service.compressionTotals
+        counter(
+            "martlet_compressed_plain_bytes_total", "Bytes of values that were compressed, before.", totals.plainBytes)
+        counter(
+            "martlet_compressed_stored_bytes_total", "Bytes of values that were compressed, after.", totals.storedBytes)
+        counter("martlet_dictionary_trainings_total", "Dictionaries that were trained.", totals.trainings)
+        gauge("martlet_dictionary_bytes", "What dictionaries take now.", [], totals.dictionaryBytes)
+    }
+
+    private static func seconds(milliseconds: Int64) -> String {
+        let milliseconds = max(0, milliseconds)
+        let decimals = String(milliseconds % 1000)
+        return "\(milliseconds / 1000)." + String(repeating: "0", count: 3 - decimals.count) + decimals
+    }
 
     private mutating func caches(_ service: CacheService, _ snapshot: CatalogSnapshot) {
         var held: [(labels: [(String, String)], statistics: CacheStatistics)] = []
@@ -55,11 +80,20 @@ struct MetricsText {
         sample(name, labels, value)
     }
 
+    private mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
+        header(name, "counter", help)
+        sample(name, [], String(value))
+    }
+
     private mutating func header(_ name: String, _ kind: String, _ help: String) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
     }
 
     private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Int) {
+        sample(name, labels, String(value))
+    }
+
+    private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
         text += name
         if !labels.isEmpty {
             text += "{" + labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",") + "}"

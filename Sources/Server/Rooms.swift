@@ -45,9 +45,10 @@ final class Rooms: Sendable {
         guard let defaultTenant = snapshot.tenant(defaultName)?.id else {
             throw StartError("the catalog has lost its tenant 'default'")
         }
-        engine = EmbeddedEngine(
+        engine = try EmbeddedEngine(
             configuration: EngineConfiguration(
-                memoryBytes: configuration.memoryBytes, indexKey: secrets.indexKey, valueHashKey: secrets.valueHashKey))
+                memoryBytes: configuration.memoryBytes, indexKey: secrets.indexKey, valueHashKey: secrets.valueHashKey,
+                seals: configuration.isSealing))
         // One installation's tokens mean nothing in another: its signing keys are its own.
         let authority = TokenAuthority(issuer: "martlet", audience: "martlet")
         service = CacheService(

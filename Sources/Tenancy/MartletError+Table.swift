@@ -22,6 +22,8 @@ extension MartletError {
             ErrorRow("InvalidArgument", http: 400, grpc: 3, webSocket: 1007)
         case .malformed:
             ErrorRow("InvalidArgument", http: 400, grpc: 3, webSocket: 1002)
+        case .unsupportedEncoding:
+            ErrorRow("UnsupportedEncoding", http: 415, grpc: 12, webSocket: 1003)
         case .uriTooLong:
             ErrorRow("URITooLong", http: 414, grpc: 3)
         case .headersTooLarge:
@@ -76,6 +78,7 @@ extension MartletError {
         case .alreadyExists(let what): "\(what) already exists"
         case .invalidArgument(let field, let reason): "\(field) \(reason)"
         case .malformed(let reason): reason
+        case .unsupportedEncoding: "a body may be sent as it is or with Content-Encoding: zstd, and in no other coding"
         case .uriTooLong(let limit): "the request target is longer than \(limit) bytes"
         case .headersTooLarge(let limit): "the header fields are larger than \(limit) bytes"
         case .requestTimeout: "the request did not arrive in time"

@@ -21,6 +21,8 @@ package enum MartletError: Error, Equatable, Sendable {
     case invalidArgument(field: String, reason: String)
     /// A message that could not be read as its protocol demands.
     case malformed(String)
+    /// A body in a content coding that is not taken.
+    case unsupportedEncoding
     case uriTooLong(limit: Int)
     case headersTooLarge(limit: Int)
     case requestTimeout

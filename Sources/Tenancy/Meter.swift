@@ -5,9 +5,9 @@
 package enum Meter: Int, CaseIterable, Sendable {
     /// Billed operations under the policy in force.
     case operations = 0
-    /// Payload received: keys and values.
+    /// Payload received: keys and values, in the form in which they came.
     case bytesIn
-    /// Payload sent: values.
+    /// Payload sent: values, in the form in which they went.
     case bytesOut
     /// Calls by validly identified callers, whatever their outcome.
     case calls

@@ -72,8 +72,10 @@ final class HubCore: Sendable {
 
     // MARK: Spaces
 
-    func open(_ id: CacheID, maxBytes: Int?, held: @escaping @Sendable (Int) -> Void) -> TopicSpace {
-        let space = TopicSpace(id, maxBytes: maxBytes, core: self, held: held)
+    func open(
+        _ id: CacheID, maxBytes: Int?, sealer: (any MessageSealer)?, held: @escaping @Sendable (Int) -> Void
+    ) -> TopicSpace {
+        let space = TopicSpace(id, maxBytes: maxBytes, sealer: sealer, core: self, held: held)
         registry.withLock { registry in
             registry.positions[ObjectIdentifier(space)] = registry.spaces.count
             registry.spaces.append(space)

@@ -4,12 +4,12 @@ extension SpaceContents {
     /// The most that an otherwise empty ring takes beside a message.
     private static let smallestRingCharge = Allocation.arrayCharge(4)
 
-    /// Puts a message that has the topic's next number into the ring, if it may be retained, and into the pending list
-    /// of every lane that has subscribers.
-    mutating func publish(_ message: TopicMessage, to topic: Topic, now: Timestamp) {
+    /// Puts a message that has the topic's next number into the pending list of every lane that has subscribers, and
+    /// `retained`, which is the same message or what was sealed of it, into the ring if there is room.
+    mutating func publish(_ message: TopicMessage, retaining retained: TopicMessage?, to topic: Topic, now: Timestamp) {
         topic.last = message.sequence
-        if makeRoomInRing(for: message, of: topic) {
-            appendToRing(message, of: topic)
+        if let retained, makeRoomInRing(for: retained, of: topic) {
+            appendToRing(retained, of: topic)
         } else {
             // The ring's newest message is the topic's newest, or there is none.
             clearRing(of: topic)

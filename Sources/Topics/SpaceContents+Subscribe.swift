@@ -63,11 +63,11 @@ extension SpaceContents {
         if round?.contains(next) == true { return found }
         if replayed == next {
             found.canReplay = true
-        } else if next >= topic.oldestRetained {
-            // None if it is still to come.
-            found.messages = slice(of: topic.ring, from: Int(next - topic.oldestRetained))
         } else if next >= listener.oldestPending {
+            // None if it is still to come. What is here as it was published need not be opened.
             found.messages = slice(of: listener.pending, from: Int(next - listener.oldestPending))
+        } else if next >= topic.oldestRetained {
+            found.messages = slice(of: topic.ring, from: Int(next - topic.oldestRetained))
         }
         return found
     }

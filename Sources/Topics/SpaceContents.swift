@@ -141,6 +141,13 @@ struct SpaceContents: ~Copyable {
         if message.pendingCount > 0 { transitBytes += message.charge }
     }
 
+    /// Drops the messages of a ring up to a number: nobody can open them any more.
+    mutating func dropRetained(upTo sequence: UInt64, of topic: Topic) {
+        guard !isClosed else { return }
+        while !topic.ring.isEmpty, topic.oldestRetained <= sequence { dropOldest(of: topic) }
+        review(topic)
+    }
+
     mutating func clearRing(of topic: Topic) {
         while !topic.ring.isEmpty { dropOldest(of: topic) }
     }

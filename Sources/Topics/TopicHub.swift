@@ -56,6 +56,11 @@ import Tenancy
 // message that does not fit even then is passed on to the live subscribers all the same. Where even another topic does
 // not fit, it is refused.
 //
+// Sealing. What a ring holds may be sealed: then it is another message than the one that goes to the pending lists, made
+// of the same bytes once for all. Live subscribers are handed the one that was published; whoever catches up from the
+// ring has it opened on his lane, a batch at a time, outside of the lock. A message that nobody can open any more, because
+// its key went with a flush that came between sealing it and retaining it, counts as one that is not retained.
+//
 // Pages. A topic that vanished begins anew at number 1, on a larger page, which tells whoever comes back that the
 // numbers that he knows are those of another life. While a topic has subscribers it does not vanish, so their numbers
 // go on.
@@ -79,10 +84,13 @@ package final class TopicHub: Sendable {
     /// space is charged nothing.
     /// - Parameters:
     ///   - maxBytes: what the cache may hold in all. Its topics take at most half of it.
+    ///   - sealer: seals what is retained; nil: it lies in clear.
     ///   - held: told the bytes that the space is charged, whenever that changed, in order. Called under the space's
     ///     lock: it may store the figure, and nothing else.
-    package func openSpace(_ id: CacheID, maxBytes: Int?, held: @escaping @Sendable (Int) -> Void) -> TopicSpace {
-        core.open(id, maxBytes: maxBytes, held: held)
+    package func openSpace(
+        _ id: CacheID, maxBytes: Int?, sealer: (any MessageSealer)? = nil, held: @escaping @Sendable (Int) -> Void
+    ) -> TopicSpace {
+        core.open(id, maxBytes: maxBytes, sealer: sealer, held: held)
     }
 
     /// Ends the topics of a cache: later publishes and subscriptions throw ``MartletError/cacheNotFound``, its

@@ -114,7 +114,11 @@ extension TopicLane {
             guard let found = look(for: subscription, now: now) else { break }
             goal = goal ?? found.last
             // Before anything is called, which might make another batch to be replayed.
-            let batch = batch(of: found)
+            let batch = batch(of: found, in: fanout)
+            if batch == nil, let first = found.messages.first {
+                fanout.space.withContents { $0.dropRetained(upTo: first.sequence, of: fanout.listener.topic) }
+                continue
+            }
             if subscription.owesDiscontinuity {
                 subscription.owesDiscontinuity = false
                 let discontinuity = TopicDiscontinuity(
@@ -153,11 +157,12 @@ extension TopicLane {
         return found
     }
 
-    /// The batch to hand over, made before or now.
-    private func batch(of found: CatchUp) -> TopicBatch? {
+    /// The batch to hand over, made before or now. None if there is nothing, or nobody can open it.
+    private func batch(of found: CatchUp, in fanout: TopicFanout) -> TopicBatch? {
         if found.canReplay { return replayed }
-        guard !found.messages.isEmpty else { return nil }
-        let batch = TopicBatch(found.messages)
+        let messages = fanout.space.opened(found.messages, of: fanout.listener.topic.name)
+        guard !messages.isEmpty else { return nil }
+        let batch = TopicBatch(messages)
         replayed = batch
         return batch
     }

@@ -12,6 +12,8 @@ package final class TopicMessage: @unchecked Sendable {
     package let byteCount: Int
     private let payload: UnsafeMutableRawPointer?
     package let kind: TopicValueKind
+    /// Whether the bytes are what a ``MessageSealer`` made of the message. No subscriber is handed such a one.
+    let isSealed: Bool
 
     /// Whether the ring of its topic holds the message.
     var isRetained = false
@@ -31,8 +33,9 @@ package final class TopicMessage: @unchecked Sendable {
     /// Makes a message that frees the payload when it goes.
     init(
         owning payload: MessagePayload, _ kind: TopicValueKind, at position: TopicPosition, publisherID: [UInt8],
-        publishedAt: Timestamp
+        publishedAt: Timestamp, isSealed: Bool = false
     ) {
+        self.isSealed = isSealed
         sequence = position.sequence
         page = position.page
         self.publishedAt = publishedAt
@@ -48,6 +51,17 @@ package final class TopicMessage: @unchecked Sendable {
 
     package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         try body(UnsafeRawBufferPointer(start: payload, count: byteCount))
+    }
+
+    /// The message that was sealed, to be handed on.
+    /// - Returns: nil when nobody can open it (any more).
+    func opened(by sealer: any MessageSealer, of name: TopicName) -> TopicMessage? {
+        guard let bytes = withBytes({ sealer.open($0, of: name) }) else { return nil }
+        return bytes.withUnsafeBytes {
+            TopicMessage(
+                $0, kind, at: TopicPosition(sequence: sequence, page: page), publisherID: publisherID,
+                publishedAt: publishedAt)
+        }
     }
 
     /// What the books say that the message takes: the object and its payload. The publisher's label is shared.

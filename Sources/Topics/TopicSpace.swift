@@ -6,6 +6,8 @@ import Tenancy
 package final class TopicSpace: Sendable {
     package let id: CacheID
     let core: HubCore
+    /// What is retained is sealed by this; nil: it lies in clear.
+    let sealer: (any MessageSealer)?
     private let contents: Mutex<SpaceContents>
     private let held: @Sendable (Int) -> Void
     /// Half of what the cache may hold in all: the other half is for its items.
@@ -16,8 +18,12 @@ package final class TopicSpace: Sendable {
     let evictableTopics = Atomic<Int>(0)
 
     /// Only the hub makes spaces.
-    init(_ id: CacheID, maxBytes: Int?, core: HubCore, held: @escaping @Sendable (Int) -> Void) {
+    init(
+        _ id: CacheID, maxBytes: Int?, sealer: (any MessageSealer)?, core: HubCore,
+        held: @escaping @Sendable (Int) -> Void
+    ) {
         self.id = id
+        self.sealer = sealer
         self.core = core
         self.held = held
         contents = Mutex(SpaceContents(core: core))
@@ -38,7 +44,8 @@ package final class TopicSpace: Sendable {
     /// subscribers. A topic that does not exist is made.
     ///
     /// Cost: below a microsecond beside copying the bytes, some ten nanoseconds more for each lane with subscribers,
-    /// and a wake for each whose mailbox was empty.
+    /// and a wake for each whose mailbox was empty. Where what is retained is sealed, sealing it once, before the lock
+    /// is taken, and a second copy for those who are subscribed now.
     /// - Returns: its place in the topic.
     /// - Throws: ``MartletError/cacheNotFound`` when the space is closed, ``MartletError/memoryExhausted`` when another
     ///   topic would be too many and none can give way.
@@ -48,6 +55,7 @@ package final class TopicSpace: Sendable {
     ) throws(MartletError) -> TopicPosition {
         let key = HashedName(name)
         let payload = MessagePayload(copying: bytes)
+        let retention = retention(of: bytes, in: name)
         let published: (position: TopicPosition, listeners: ContiguousArray<TopicListener>)
         do throws(MartletError) {
             published = try withContents { (contents) throws(MartletError) in
@@ -55,16 +63,58 @@ package final class TopicSpace: Sendable {
                 let position = TopicPosition(sequence: topic.last + 1, page: topic.page)
                 let message = TopicMessage(
                     owning: payload, kind, at: position, publisherID: publisherID, publishedAt: now)
-                contents.publish(message, to: topic, now: now)
+                contents.publish(message, retaining: retention.message(message), to: topic, now: now)
                 return (position, topic.listeners)
             }
         } catch {
             payload.deallocate()
+            if case .sealed(let sealed) = retention { sealed.deallocate() }
             throw error
         }
         for listener in published.listeners { listener.mailbox.wakeIfDue() }
         core.relieve()
         return published.position
+    }
+
+    /// In which form a message is retained.
+    private enum Retention: Sendable {
+        case none
+        /// As it is handed on: one object for both.
+        case clear
+        case sealed(MessagePayload)
+
+        func message(_ live: TopicMessage) -> TopicMessage? {
+            switch self {
+            case .none: nil
+            case .clear: live
+            case .sealed(let payload):
+                TopicMessage(
+                    owning: payload, live.kind, at: TopicPosition(sequence: live.sequence, page: live.page),
+                    publisherID: live.publisherID, publishedAt: live.publishedAt, isSealed: true)
+            }
+        }
+    }
+
+    /// What cannot be retained anyway is not sealed.
+    private func retention(of bytes: UnsafeRawBufferPointer, in name: TopicName) -> Retention {
+        guard core.limits.canRetain(byteCount: bytes.count) else { return .none }
+        guard let sealer else { return .clear }
+        guard let sealed = sealer.seal(bytes, of: name) else { return .none }
+        return .sealed(sealed.withUnsafeBytes { MessagePayload(copying: $0) })
+    }
+
+    /// Retained messages as they are handed on: those of the front that can be opened. Cost: opening each, where they
+    /// are sealed; without the lock.
+    /// - Returns: none if the first cannot be opened: the cache was flushed while it was being published.
+    func opened(_ messages: [TopicMessage], of name: TopicName) -> [TopicMessage] {
+        guard let sealer, messages.contains(where: \.isSealed) else { return messages }
+        var opened: [TopicMessage] = []
+        opened.reserveCapacity(messages.count)
+        for message in messages {
+            guard let message = message.isSealed ? message.opened(by: sealer, of: name) : message else { break }
+            opened.append(message)
+        }
+        return opened
     }
 
     /// Forgets every retained message; a topic without subscribers is forgotten whole. What is on its way to

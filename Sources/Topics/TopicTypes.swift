@@ -56,6 +56,12 @@ package struct TopicLimits: Sendable {
 
     package init() {}
 
+    /// Whether a message of so many bytes is retained where there is room.
+    func canRetain(byteCount: Int) -> Bool {
+        messagesPerTopic > 0 && retentionMilliseconds > 0
+            && MessagePayload.messageCharge(byteCount) <= bytesPerTopic
+    }
+
     /// The most messages that wait for a lane to fetch them, per topic: a burst reaches live subscribers even where
     /// little is retained.
     var pendingMessages: Int { max(256, messagesPerTopic) }

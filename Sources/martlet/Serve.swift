@@ -71,7 +71,7 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: Serve.help(
-            "Whether values are to be encrypted in memory; not built yet, they are not.", .seal, "on", value: "on|off"))
+            "Whether values and retained messages lie encrypted in memory.", .seal, "on", value: "on|off"))
     var seal: String?
 
     @Option(

@@ -23,7 +23,9 @@ final class Fixture {
     let root: Caller
 
     /// - Parameter start: Of the clock. Early enough for a rate limiter, which reaches 18 years from zero.
-    init(start: Timestamp = Timestamp(seconds: 500_000_000), choice: EngineChoice = .embedded) throws {
+    init(
+        start: Timestamp = Timestamp(seconds: 500_000_000), choice: EngineChoice = .embedded, seals: Bool = false
+    ) throws {
         let clock = ManualClock(start)
         let directory = FileManager.default.temporaryDirectory.appending(path: "martlet-service-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -39,8 +41,9 @@ final class Fixture {
         let key = SipHashKey(k0: 1, k1: 2)
         let service = CacheService(
             catalog: catalog,
-            engine: EmbeddedEngine(
-                configuration: EngineConfiguration(memoryBytes: 64 << 20, indexKey: key, valueHashKey: key)),
+            engine: try EmbeddedEngine(
+                configuration: EngineConfiguration(
+                    memoryBytes: 64 << 20, indexKey: key, valueHashKey: key, seals: seals)),
             choice: choice, meters: meters, verifier: TokenVerifier(authority: authority),
             verification: VerificationQueue(capacity: 16), failures: FailureMemory(now: start), sizes: SizeDefaults(),
             clock: clock, defaultTenant: tenant.id, bodyBytes: 64 << 20)

@@ -23,6 +23,7 @@ private struct Run {
     let seed: UInt64
     let isLimited: Bool
     let keyCount: Int
+    let compression: CompressionMode
     var random: SeededGenerator
     let engine: EmbeddedEngine
     var caches: [EngineCache] = []
@@ -30,16 +31,21 @@ private struct Run {
     var now = start
     var step = 0
 
-    init(seed: UInt64, isLimited: Bool, keyCount: Int) {
+    init(seed: UInt64, isLimited: Bool, keyCount: Int, seals: Bool = false, compression: CompressionMode = .off) {
         self.seed = seed
         self.isLimited = isLimited
         self.keyCount = keyCount
         random = SeededGenerator(seed: seed)
-        engine = makeEngine(memoryBytes: isLimited ? 60_000 : 1 << 30)
+        engine = makeEngine(memoryBytes: isLimited ? 60_000 : 1 << 30, seals: seals)
+        self.compression = compression
         for number in 0..<4 {
-            caches.append(engine.open(UInt64(number), limits(number)))
+            caches.append(open(number))
             models.append(Model())
         }
+    }
+
+    func open(_ number: Int) -> EngineCache {
+        engine.openCache(CacheID(rawValue: UInt64(number)), limits: limits(number), compression: compression)
     }
 
     var place: Comment { "seed \(seed), step \(step)" }
@@ -63,7 +69,7 @@ private struct Run {
     }
 
     mutating func randomValue() -> [UInt8] {
-        let length = pick([0, 1, 5, 20, 60, 191, 192, 250, isLimited ? 3000 : 600])
+        let length = pick([0, 1, 5, 20, 60, 191, 192, 250, isLimited ? 3000 : 600, 2048, 2063, 2064])
         if Int.random(in: 0..<4, using: &random) == 0 {
             return Array(String(Int64.random(in: -2000...2000, using: &random)).utf8)
         }
@@ -181,7 +187,7 @@ private struct Run {
         case 903..<906:
             engine.closeCache(caches[number])
             #expect(caches[number].read(key, now: now) == nil, place)
-            caches[number] = engine.open(UInt64(number), limits(number))
+            caches[number] = open(number)
             models[number] = Model()
         case 906..<915 where isLimited:
             let tight = EngineCacheLimits(maxBytes: pick([5_000, 9_000, 30_000]), maxItems: pick([nil, 3, 10]))
@@ -226,6 +232,29 @@ private struct Run {
     func agreesWithADictionaryAfterEachOperation(seed: UInt64, isLimited: Bool) {
         print("seed \(seed): set MARTLET_TEST_SEED to repeat")
         var run = Run(seed: seed, isLimited: isLimited, keyCount: 60)
+        for _ in 0..<4000 {
+            run.doSomething()
+            run.checkInvariants()
+        }
+        run.finish()
+    }
+
+    /// The same with values that are sealed, compressed, or both, and longer ones whose hash is kept.
+    @Test(arguments: testSeeds(), [CompressionMode.off, .zstd, .zstdDictionary])
+    func agreesWithADictionaryWhenValuesAreSealedAndCompressed(seed: UInt64, compression: CompressionMode) {
+        print("seed \(seed): set MARTLET_TEST_SEED to repeat")
+        var run = Run(seed: seed, isLimited: false, keyCount: 60, seals: seed % 2 == 1, compression: compression)
+        for step in 0..<4000 {
+            run.doSomething()
+            if step % 20 == 0 { run.checkInvariants() }
+        }
+        run.finish()
+    }
+
+    @Test(arguments: testSeeds())
+    func agreesWithADictionaryWithinLimitsWhenValuesAreSealed(seed: UInt64) {
+        print("seed \(seed): set MARTLET_TEST_SEED to repeat")
+        var run = Run(seed: seed, isLimited: true, keyCount: 60, seals: true)
         for _ in 0..<4000 {
             run.doSomething()
             run.checkInvariants()

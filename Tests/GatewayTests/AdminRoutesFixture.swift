@@ -33,7 +33,7 @@ final class AdminRoutesFixture {
         let key = SipHashKey(k0: 1, k1: 2)
         let service = CacheService(
             catalog: catalog,
-            engine: EmbeddedEngine(
+            engine: try EmbeddedEngine(
                 configuration: EngineConfiguration(memoryBytes: 16 << 20, indexKey: key, valueHashKey: key)),
             choice: .embedded, meters: meters, verifier: TokenVerifier(authority: authority),
             verification: VerificationQueue(capacity: 4), failures: FailureMemory(now: clock.now()),

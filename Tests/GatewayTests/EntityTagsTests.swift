@@ -11,24 +11,43 @@ private func tags(_ text: String) throws -> EntityTags {
     try Array(text.utf8).withUnsafeBytes { try EntityTags($0, field: "if-match") }
 }
 
-private func tag(_ hash: ValueHash) -> String {
+private func tag(_ hash: ValueHash, _ coding: ContentCoding = .identity) -> String {
     withUnsafeTemporaryAllocation(byteCount: 64, alignment: 8) { memory in
         guard let base = memory.baseAddress else { return "" }
         var renderer = FieldRenderer(base)
-        return String(decoding: renderer.etag(hash), as: UTF8.self)
+        return String(decoding: renderer.etag(EntityTag(hash: hash, coding: coding)), as: UTF8.self)
     }
 }
 
 @Suite struct EntityTagsTests {
     @Test func aTagIsReadAsItIsWritten() throws {
         for hash in [first, second, ValueHash(low: 0, high: 0), ValueHash(low: .max, high: .max)] {
-            #expect(try tags(tag(hash)) == .list([(hash, false)]))
+            #expect(try tags(tag(hash)) == .list([(EntityTag(hash: hash), false)]))
         }
     }
 
     @Test func aTagIsThirtyTwoLowerCaseDigitsInQuotes() {
         #expect(tag(first) == "\"fedcba98765432100123456789abcdef\"")
         #expect(tag(second) == "\"00000000000000010000000000000002\"")
+    }
+
+    @Test func theTagOfTheZstdFormHasItsNameBehindTheDigits() throws {
+        #expect(tag(first, .zstd) == "\"fedcba98765432100123456789abcdef-zstd\"")
+        let list = try tags(tag(first, .zstd))
+        #expect(list == .list([(EntityTag(hash: first, coding: .zstd), false)]))
+        // A condition is about the value, in whichever form its tag was told.
+        #expect(list.matchesStrongly(first) && list.matchesWeakly(first) && !list.matchesStrongly(second))
+        #expect(try tags("W/" + tag(first, .zstd)).strong.isEmpty)
+    }
+
+    @Test func ofTwoFormsTheOneThatWouldBeSentIsPreferred() throws {
+        let (plain, zstd) = (EntityTag(hash: first), EntityTag(hash: first, coding: .zstd))
+        #expect(try tags(tag(first, .zstd)).named(plain) == zstd)
+        #expect(try tags(tag(first)).named(zstd) == plain)
+        for list in ["\(tag(first)), \(tag(first, .zstd))", "W/\(tag(first, .zstd)), W/\(tag(first))", "*"] {
+            #expect(try tags(list).named(plain) == plain)
+            #expect(try tags(list).named(zstd) == zstd)
+        }
     }
 
     @Test(arguments: ["*", " *", "* ", "\t*\t"])
@@ -38,14 +57,22 @@ private func tag(_ hash: ValueHash) -> String {
 
     @Test func listsKeepTheirOrderAndWeakness() throws {
         let list = try tags("\(tag(first)), W/\(tag(second)) ,\t\(tag(second))")
-        #expect(list == .list([(first, false), (second, true), (second, false)]))
+        #expect(
+            list
+                == .list(
+                    [
+                        (EntityTag(hash: first), false), (EntityTag(hash: second), true),
+                        (EntityTag(hash: second), false),
+                    ]))
         #expect(list.strong == [first, second])
     }
 
     @Test func foreignTagsMatchNothing() throws {
         let upperCase = tag(first).uppercased()
         for text in [
-            "\"\"", "\"abc\"", "\"a,b\"", "\"*\"", upperCase, "\"\(String(repeating: "g", count: 32))\"", "\"\u{FC}\"",
+            "\"\"", "\"abc\"", "\"a,b\"", "\"*\"", upperCase, "\"\(String(repeating: "a", count: 32))-gzip\"",
+            "\"\(String(repeating: "a", count: 32))-ZSTD\"", "\"\(String(repeating: "g", count: 32))-zstd\"",
+            "\"\(String(repeating: "g", count: 32))\"", "\"\u{FC}\"",
         ] {
             let list = try tags(text)
             #expect(list == .list([]))

@@ -7,7 +7,8 @@ import Testing
     private static let all: [MartletError] = [
         .missingCredential, .invalidCredential, .expiredCredential, .revokedCredential, .permissionDenied("x"),
         .cacheNotFound, .keyNotFound, .notFound("Tenant"), .methodNotAllowed(allowed: "GET"), .alreadyExists("x"),
-        .invalidArgument(field: "x", reason: "y"), .malformed("x"), .uriTooLong(limit: 1), .headersTooLarge(limit: 1),
+        .invalidArgument(field: "x", reason: "y"), .malformed("x"), .unsupportedEncoding,
+        .uriTooLong(limit: 1), .headersTooLarge(limit: 1),
         .requestTimeout, .expectationFailed, .upgradeRequired, .preconditionFailed, .wrongType, .notAnInteger,
         .integerOverflow, .tooLarge(limit: .maxMessageBytes, value: 1), .bodyTooLarge(limit: 1),
         .rateLimited(limit: .maxPublishPerSecond, value: 1, retryAfterMilliseconds: 1),
@@ -28,7 +29,7 @@ import Testing
     /// 2999 are the registry's. What an application means by itself is 4000 and up.
     @Test(arguments: all)
     func everyErrorMayEndAWebSocket(error: MartletError) {
-        let sendable: Set<UInt16> = [1001, 1002, 1007, 1008, 1009, 1011, 1013, 4401, 4403, 4404]
+        let sendable: Set<UInt16> = [1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013, 4401, 4403, 4404]
         #expect(sendable.contains(error.row.webSocketClose))
     }
 
@@ -45,6 +46,14 @@ import Testing
         ] as [(MartletError, UInt16)])
     func whatEndsAStreamHasItsCloseCode(error: MartletError, code: UInt16) {
         #expect(error.row.webSocketClose == code)
+    }
+
+    @Test func aBodyInACodingThatIsNotTakenHasItsOwnCodes() {
+        let row = MartletError.unsupportedEncoding.row
+        #expect(row.code == "UnsupportedEncoding")
+        #expect(row.httpStatus == 415)
+        // UNIMPLEMENTED, as gRPC itself answers a compression that it does not have.
+        #expect(row.grpcStatus == 12 && row.respPrefix == "ERR" && row.webSocketClose == 1003)
     }
 
     @Test func otherVersionsOfTheWebSocketProtocolAreToldWhichIsSpoken() {

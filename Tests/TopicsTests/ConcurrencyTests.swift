@@ -39,7 +39,10 @@ private final class LaneThread: Sendable {
         limits.bytesPerTopic = 1 << 30
         limits.totalBytes = 1 << 30
         let hub = TopicHub(limits: limits)
-        let spaces = (1...2).map { hub.openSpace(CacheID(rawValue: $0), maxBytes: nil, held: { _ in }) }
+        let spaces = (1...2).map { number in
+            hub.openSpace(
+                CacheID(rawValue: number), maxBytes: nil, sealer: number == 1 ? nil : TestSealer(), held: { _ in })
+        }
         let (publishers, perPublisher, topics, subscribers) = (3, 4000, 3, 8)
         let lanes = [LaneThread(), LaneThread()]
         let ready = DispatchSemaphore(value: 0)
@@ -118,8 +121,11 @@ private final class LaneThread: Sendable {
         limits.idleMilliseconds = 2000
         let hub = TopicHub(limits: limits)
         let told = (0..<3).map { _ in Counter() }
+        let sealers = [nil, TestSealer(), TestSealer()]
         let spaces = told.enumerated().map { number, told in
-            hub.openSpace(CacheID(rawValue: UInt64(number)), maxBytes: number == 0 ? 40_000 : nil) { told.set($0) }
+            hub.openSpace(
+                CacheID(rawValue: UInt64(number)), maxBytes: number == 0 ? 40_000 : nil, sealer: sealers[number]
+            ) { told.set($0) }
         }
         let wrong = Counter()
         onThreads(4) { thread in
@@ -147,7 +153,10 @@ private final class LaneThread: Sendable {
                 case 72..<90: _ = lane.drain(now: now, atMost: Int.random(in: 1...50, using: &random))
                 case 90..<94: lane.heartbeat(now: now)
                 case 94..<98: hub.tick(now: now)
-                case 98: space.flush()
+                case 98:
+                    // As a cache does: its key first. What is being published meanwhile may be sealed with it still.
+                    sealers[Int(space.id.rawValue)]?.destroyKey()
+                    space.flush()
                 default:
                     let passing = hub.openSpace(CacheID(rawValue: 9), maxBytes: nil, held: { _ in })
                     let other = try? lane.follow(Receiver(), in: passing)

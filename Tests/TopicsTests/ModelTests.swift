@@ -70,7 +70,9 @@ private struct Run {
 
     func open(_ number: Int) -> TopicSpace {
         let told = told[number]
-        return hub.openSpace(CacheID(rawValue: UInt64(number)), maxBytes: nil) { told.set($0) }
+        // One of them retains in clear.
+        let sealer = number == 0 ? nil : TestSealer()
+        return hub.openSpace(CacheID(rawValue: UInt64(number)), maxBytes: nil, sealer: sealer) { told.set($0) }
     }
 
     var place: Comment { "seed \(seed), step \(step)" }
@@ -315,7 +317,11 @@ private struct Run {
         limits.totalBytes = 40_000
         limits.messagesPerTopic = 20
         let hub = TopicHub(limits: limits)
-        let spaces = (0..<3).map { hub.openSpace(CacheID(rawValue: $0), maxBytes: $0 == 0 ? 20_000 : nil) { _ in } }
+        let spaces = (0..<3).map { number in
+            hub.openSpace(
+                CacheID(rawValue: number), maxBytes: number == 0 ? 20_000 : nil,
+                sealer: number == 1 ? nil : TestSealer(), held: { _ in })
+        }
         let lanes = (0..<2).map { _ in TopicLane(heartbeatTicks: 2, wake: {}) }
         var published: [UInt64: [String]] = [:]
         var members: [(receiver: Receiver, subscription: TopicSubscription, lane: Int, isPatient: Bool, next: UInt64)] =

@@ -31,29 +31,32 @@ extension ServiceLane {
 
     // MARK: Publish
 
-    /// How many bytes a message may have.
+    /// How many bytes a message may have, and the body that it comes in.
     ///
-    /// - Parameter declared: The length that the request announces, where it does.
+    /// - Parameter declared: The length of the body that the request announces, where it does.
     /// - Throws: ``MartletError/tooLarge(limit:value:)`` when that is over the limit.
-    package func messageLimit(_ grant: CacheGrant, _ door: Door, declared: Int? = nil) throws(MartletError) -> Int {
+    package func messageLimit(
+        _ grant: CacheGrant, _ door: Door, declared: Int? = nil, coding: ContentCoding = .identity
+    ) throws(MartletError) -> (messageBytes: Int, bodyBytes: Int) {
         guard let cache = grant.cache else { throw .cacheNotFound }
-        do throws(MartletError) {
-            try cache.sizes.checkMessage(byteCount: declared ?? 0)
-        } catch {
-            throw refused(grant, door, error)
+        let limit = cache.sizes.messageBytes
+        let bodyBytes = coding.bodyBytes(holding: limit)
+        guard declared ?? 0 <= bodyBytes else {
+            throw refused(grant, door, .tooLarge(limit: .maxMessageBytes, value: UInt64(limit)))
         }
-        return cache.sizes.messageBytes
+        return (limit, bodyBytes)
     }
 
     /// Publishes a message to a topic that the caller was permitted to publish to.
     ///
+    /// - Parameter bodyBytes: The length of the form in which the message came; nil where it came as it is.
     /// - Returns: Its number and page. It is on its way to the subscribers of every lane.
     /// - Throws: ``MartletError/tooLarge(limit:value:)``, ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``,
     ///   ``MartletError/memoryExhausted`` where the cache's share for topics is used up by topics that all have
     ///   subscribers.
     package func publish(
         _ grant: CacheGrant, _ door: Door, _ caller: LaneCaller, topic: TopicName, kind: TopicValueKind,
-        bytes: UnsafeRawBufferPointer
+        bytes: UnsafeRawBufferPointer, bodyBytes: Int? = nil
     ) throws(MartletError) -> TopicPosition {
         guard let cache = grant.cache else { throw .cacheNotFound }
         let row = try row(cache, door)
@@ -63,15 +66,15 @@ extension ServiceLane {
             try admission.admitPublish(nowNanoseconds: nowNanoseconds)
             do throws(MartletError) {
                 try admission.admit(
-                    operations: BillingPolicy.message(byteCount: bytes.count), bytesIn: UInt64(bytes.count),
-                    nowNanoseconds: nowNanoseconds)
+                    operations: BillingPolicy.message(byteCount: bytes.count),
+                    bytesIn: UInt64(bodyBytes ?? bytes.count), nowNanoseconds: nowNanoseconds)
             } catch {
                 admission.giveBackPublish()
                 throw error
             }
             let position = try cache.shared.topics.publish(
                 bytes, kind, publisherID: caller.publisherID, to: topic, now: now)
-            row.recordPublish(messageBytes: bytes.count)
+            row.recordPublish(messageBytes: bytes.count, bodyBytes: bodyBytes)
             return position
         } catch {
             row.recordRefusal(error)

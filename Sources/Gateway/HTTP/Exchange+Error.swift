@@ -16,6 +16,8 @@ extension Exchange {
             head.extra.append(("retry-after", String((delay + 999) / 1000)))
         }
         if case .methodNotAllowed(let allowed) = error { head.extra.append(("allow", allowed)) }
+        // RFC 9110 section 12.5.3: what would be taken.
+        if case .unsupportedEncoding = error { head.extra.append(("accept-encoding", "zstd")) }
         if case .upgradeRequired = error {
             head.extra.append(("sec-websocket-version", "\(WebSocketHandshake.version)"))
             // A field of the connection, which HTTP/2 does not have (RFC 9113 section 8.2.2).

@@ -1,3 +1,4 @@
+import CacheService
 import Tenancy
 
 /// Renders header values into memory that stays where it is. Callers ask for less than
@@ -25,12 +26,14 @@ struct FieldRenderer {
         }
     }
 
-    /// `"` and 32 hexadecimal digits and `"`: a strong entity tag (RFC 9110 section 8.8.3). 34 bytes.
-    mutating func etag(_ hash: ValueHash) -> UnsafeRawBufferPointer {
+    /// `"` and 32 hexadecimal digits and `"`: a strong entity tag (RFC 9110 section 8.8.3), with `-zstd` in it for that
+    /// form. 34 or 39 bytes.
+    mutating func etag(_ tag: EntityTag) -> UnsafeRawBufferPointer {
         let start = position
         put(0x22)
-        putHexadecimal(hash.high)
-        putHexadecimal(hash.low)
+        putHexadecimal(tag.hash.high)
+        putHexadecimal(tag.hash.low)
+        if tag.coding == .zstd { put(EntityTag.zstdSuffix) }
         put(0x22)
         return UnsafeRawBufferPointer(start: memory + start, count: position - start)
     }
@@ -40,6 +43,11 @@ struct FieldRenderer {
         start.copyMemory(from: bytes.baseAddress.unsafelyUnwrapped, byteCount: bytes.count)  // never empty
         position += bytes.count
         return UnsafeRawBufferPointer(start: start, count: bytes.count)
+    }
+
+    private mutating func put(_ text: StaticString) {
+        (memory + position).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+        position += text.utf8CodeUnitCount
     }
 
     private mutating func put(_ byte: UInt8) {

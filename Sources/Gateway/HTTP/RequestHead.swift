@@ -87,8 +87,11 @@ final class RequestHead {
             let present = knownField(index)
             if present >= 0 {
                 let first = self[fields[present].value]
-                // Repeating one value is tolerated, as one official client repeats its credential.
-                if !arena.withUnsafeBytes({ $0.slice(first).equals(value) }) { hasConflictingFields = true }
+                // Repeating one value is tolerated, as one official client repeats its credential. What is accepted is
+                // a list, and may stand in several lines; a server need not heed all of them.
+                if index != Known.acceptEncoding.rawValue, !arena.withUnsafeBytes({ $0.slice(first).equals(value) }) {
+                    hasConflictingFields = true
+                }
                 return
             }
             setKnownField(index, fields.count)

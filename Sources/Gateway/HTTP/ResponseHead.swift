@@ -1,3 +1,4 @@
+import CacheService
 import Tenancy
 
 /// The content types that Martlet sends.
@@ -24,7 +25,11 @@ struct ResponseHead {
     var contentType = ContentType.none
     /// Nil while the length is not known: a streamed body.
     var contentLength: Int?
-    var etag: ValueHash?
+    var etag: EntityTag?
+    /// In which form the body is.
+    var contentCoding = ContentCoding.identity
+    /// The answer may depend on what the request accepts: `vary: accept-encoding` is added.
+    var variesByEncoding = false
     /// `access-control-allow-origin: *` and its companions are added.
     var allowsAnyOrigin = false
     /// The connection ends after this response (HTTP/1.1).
@@ -35,4 +40,15 @@ struct ResponseHead {
     init(status: Int) {
         self.status = status
     }
+}
+
+/// Names a representation of a value: the value by its hash, and the form that it was sent in.
+///
+/// The tag of a form other than the value as it is has the coding's name behind the hash. Two zstd frames of one value share
+/// a tag, whoever made them: whatever they unpack to is the same, and no parts of them are served.
+struct EntityTag: Equatable {
+    var hash: ValueHash
+    var coding = ContentCoding.identity
+
+    static let zstdSuffix: StaticString = "-zstd"
 }

@@ -473,6 +473,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
             write("\r\netag: ")
             output.writeBytes(renderer.etag(etag))
         }
+        if head.contentCoding == .zstd { write("\r\ncontent-encoding: zstd") }
+        if head.variesByEncoding { write("\r\nvary: accept-encoding") }
         if head.allowsAnyOrigin {
             write("\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: etag, retry-after")
         }

@@ -1,4 +1,5 @@
 import CNGHTTP2
+import CacheService
 import NIOCore
 import Tenancy
 
@@ -53,6 +54,8 @@ extension HTTP2Connection {
                 add(Self.field("content-length", renderer.decimal(length), Self.staticText))
             }
             if let etag = head.etag { add(Self.field("etag", renderer.etag(etag), Self.neverIndexed)) }
+            if head.contentCoding == .zstd { add(Self.field("content-encoding", "zstd")) }
+            if head.variesByEncoding { add(Self.field("vary", "accept-encoding")) }
             if head.allowsAnyOrigin {
                 add(Self.field("access-control-allow-origin", "*"))
                 add(Self.field("access-control-expose-headers", "etag, retry-after"))

@@ -6,13 +6,13 @@ enum EntityTags: Equatable {
     /// `*`: any stored value.
     case any
     /// The tags that we could have made, and whether each is weak. Foreign tags match nothing and are left out.
-    case list([(hash: ValueHash, isWeak: Bool)])
+    case list([(tag: EntityTag, isWeak: Bool)])
 
     static func == (left: EntityTags, right: EntityTags) -> Bool {
         switch (left, right) {
         case (.any, .any): true
         case (.list(let left), .list(let right)):
-            left.map(\.hash) == right.map(\.hash) && left.map(\.isWeak) == right.map(\.isWeak)
+            left.map(\.tag) == right.map(\.tag) && left.map(\.isWeak) == right.map(\.isWeak)
         default: false
         }
     }
@@ -23,7 +23,7 @@ enum EntityTags: Equatable {
     /// - Throws: ``MartletError/invalidArgument(field:reason:)`` when the value is not `*` nor a list of entity tags.
     init(_ bytes: UnsafeRawBufferPointer, field: String) throws(MartletError) {
         let refusal = MartletError.invalidArgument(field: field, reason: "must be * or a list of entity tags")
-        var tags: [(hash: ValueHash, isWeak: Bool)] = []
+        var tags: [(tag: EntityTag, isWeak: Bool)] = []
         var index = 0
         var count = 0
         func skipSpace() {
@@ -50,7 +50,7 @@ enum EntityTags: Equatable {
             index = start
             while index < bytes.count, bytes[index] != 0x22 { index += 1 }
             guard index < bytes.count else { throw refusal }
-            if let hash = Self.hash(bytes.slice(start..<index)) { tags.append((hash, isWeak)) }
+            if let tag = Self.tag(bytes.slice(start..<index)) { tags.append((tag, isWeak)) }
             index += 1
             skipSpace()
             if index < bytes.count {
@@ -62,6 +62,15 @@ enum EntityTags: Equatable {
         }
         guard count > 0 else { throw refusal }
         self = .list(tags)
+    }
+
+    private static func tag(_ text: UnsafeRawBufferPointer) -> EntityTag? {
+        switch text.count {
+        case 32: hash(text).map { EntityTag(hash: $0) }
+        case 37 where text.slice(32..<37).matches(EntityTag.zstdSuffix):
+            hash(text.slice(0..<32)).map { EntityTag(hash: $0, coding: .zstd) }
+        default: nil
+        }
     }
 
     private static func hash(_ digits: UnsafeRawBufferPointer) -> ValueHash? {
@@ -79,11 +88,14 @@ enum EntityTags: Equatable {
         return ValueHash(low: words.1, high: words.0)
     }
 
+    // A condition is about the value, in whichever form the caller has it: a value that was read compressed can be
+    // replaced by whoever names it so.
+
     /// The hashes that count under strong comparison, which `If-Match` demands.
     var strong: [ValueHash] {
         switch self {
         case .any: []
-        case .list(let tags): tags.filter { !$0.isWeak }.map(\.hash)
+        case .list(let tags): tags.filter { !$0.isWeak }.map(\.tag.hash)
         }
     }
 
@@ -91,15 +103,21 @@ enum EntityTags: Equatable {
     var weak: [ValueHash] {
         switch self {
         case .any: []
-        case .list(let tags): tags.map(\.hash)
+        case .list(let tags): tags.map(\.tag.hash)
         }
+    }
+
+    /// Which form of a value the list names: the one that would be sent if it is among them, else another.
+    func named(_ sent: EntityTag) -> EntityTag {
+        guard case .list(let tags) = self, !tags.contains(where: { $0.tag == sent }) else { return sent }
+        return tags.first { $0.tag.hash == sent.hash }?.tag ?? sent
     }
 
     /// The hashes that a read compares: strongly for `If-Match`, weakly for `If-None-Match`.
     func hashes(isStrong: Bool) -> ReadCondition.Hashes {
         switch self {
         case .any: .every
-        case .list(let tags): .these(tags.filter { !isStrong || !$0.isWeak }.map(\.hash))
+        case .list(let tags): .these(tags.filter { !isStrong || !$0.isWeak }.map(\.tag.hash))
         }
     }
 }

@@ -71,6 +71,7 @@ final class RESTDoor: HTTPDoor {
             let operation = operation(exchange.request)
             let grant = try permit(exchange, caller, operation)
             exchange.rest.opened = grant
+            exchange.rest.variesByEncoding = grant.variesByEncoding
             if let fault = exchange.rest.fault { throw exchange.lane.service.refused(grant, .rest, fault) }
             try execute(exchange, grant, operation)
         } catch {
@@ -122,8 +123,11 @@ final class RESTDoor: HTTPDoor {
             exchange.transport.park(exchange)
             return
         }
+        let accepted = acceptedEncoding(exchange)
         let reply = exchange.request.withArena { bytes in
-            exchange.lane.service.get(grant, .rest, key: bytes.slice(key.range), condition: condition) { count in
+            exchange.lane.service.get(
+                grant, .rest, key: bytes.slice(key.range), condition: condition, accepting: accepted
+            ) { count in
                 exchange.reserveResponseBody(count)
             } later: {
                 let ticket = ExchangeTicket(exchange)
@@ -145,8 +149,16 @@ final class RESTDoor: HTTPDoor {
 
     private func isLarge(_ exchange: Exchange, _ grant: CacheGrant, _ key: ByteRange) -> Bool {
         exchange.request.withArena { bytes in
-            exchange.lane.service.isLarger(grant, key: bytes.slice(key.range), than: Self.smallBytes)
+            exchange.lane.service.isLarger(
+                grant, key: bytes.slice(key.range), accepting: acceptedEncoding(exchange), than: Self.smallBytes)
         }
+    }
+
+    /// In which forms the request takes the value. The field is read only where it can make a difference.
+    @inline(__always)
+    private func acceptedEncoding(_ exchange: Exchange) -> AcceptedEncoding {
+        guard exchange.rest.variesByEncoding, exchange.request.has(.acceptEncoding) else { return .identity }
+        return exchange.request.acceptedEncoding
     }
 
     private func answerLateGet(
@@ -164,8 +176,9 @@ final class RESTDoor: HTTPDoor {
     private func head(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
         guard let key = exchange.rest.key else { return }
         let condition = try readCondition(exchange, grant)
+        let accepted = acceptedEncoding(exchange)
         let reply = exchange.request.withArena { bytes in
-            exchange.lane.service.facts(grant, .rest, key: bytes.slice(key.range)) {
+            exchange.lane.service.facts(grant, .rest, key: bytes.slice(key.range), accepting: accepted) {
                 let ticket = ExchangeTicket(exchange)
                 return { result in
                     guard let exchange = ticket.live else { return }
@@ -190,18 +203,25 @@ final class RESTDoor: HTTPDoor {
             return
         }
         var head = ResponseHead(status: 200)
+        var tag = EntityTag(hash: facts.valueHash)
+        if facts.storedEncoding == .zstd { tag.coding = .zstd }
         switch condition?.outcome(of: facts.valueHash) {
         case nil, .send: break
-        case .notModified: head.status = 304
+        case .notModified:
+            head.status = 304
+            // Of the form that the caller has: its tag is what he finds it by (RFC 9111 section 4.3.4).
+            tag = (try? EntityTags(.ifNoneMatch, of: exchange.request))?.named(tag) ?? tag
         case .failed:
             exchange.respond(error: .preconditionFailed)
             return
         }
-        head.etag = facts.valueHash
+        head.etag = tag
+        head.variesByEncoding = exchange.rest.variesByEncoding
         head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
         if head.status == 200 {
             head.contentType = .octetStream
-            head.contentLength = facts.byteCount
+            head.contentCoding = tag.coding
+            head.contentLength = facts.handedOutByteCount
         } else {
             exchange.responseBody.clear()
         }
@@ -231,26 +251,31 @@ final class RESTDoor: HTTPDoor {
         let service = exchange.lane.service
         let keyCount = exchange.rest.key?.count ?? 0
         let length = exchange.request.withValue(.contentLength) { $0.decimal } ?? nil
+        let coding: ContentCoding
         do throws(MartletError) {
             let ttl = try exchange.rest.ttl(in: exchange.request)
             try service.checkTTL(grant, ttl)
             _ = try Self.condition(exchange.request)
+            coding = try exchange.request.contentCoding()
         } catch {
             throw service.refused(grant, .rest, error)
         }
-        let limit = try service.valueLimit(grant, .rest, keyCount: keyCount, declared: length.map(Int.init(clamping:)))
-        exchange.rest.sizeLimit = (.maxItemBytes, UInt64(limit + keyCount))
-        exchange.collectBody(limit: limit)
+        let limit = try service.valueLimit(
+            grant, .rest, keyCount: keyCount, declared: length.map(Int.init(clamping:)), coding: coding)
+        exchange.rest.sizeLimit = (.maxItemBytes, UInt64(limit.valueBytes + keyCount))
+        exchange.collectBody(limit: limit.bodyBytes)
     }
 
     private func store(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
         guard let key = exchange.rest.key else { return }
         let ttl = try exchange.rest.ttl(in: exchange.request)
         let condition = try Self.condition(exchange.request)
+        let coding = try exchange.request.contentCoding()
         let reply = exchange.request.withArena { bytes in
             exchange.requestBody.withUnsafeReadableBytes { value in
                 exchange.lane.service.set(
-                    grant, .rest, key: bytes.slice(key.range), value: value, ttl: ttl, condition: condition
+                    grant, .rest, key: bytes.slice(key.range), value: value, coding: coding, ttl: ttl,
+                    condition: condition
                 ) {
                     let ticket = ExchangeTicket(exchange)
                     return { result in
@@ -374,7 +399,7 @@ final class RESTDoor: HTTPDoor {
         head.extra = [
             ("allow", methods),
             ("access-control-allow-methods", "GET, HEAD, PUT, POST, DELETE, OPTIONS"),
-            ("access-control-allow-headers", "authorization, content-type, if-match, if-none-match"),
+            ("access-control-allow-headers", "authorization, content-encoding, content-type, if-match, if-none-match"),
             ("access-control-max-age", "86400"),
         ]
         exchange.respond(head)

@@ -29,6 +29,8 @@ struct RESTRequest {
     var caller: LaneCaller?
     /// What they may do in which cache, once that is known.
     var opened: CacheGrant?
+    /// The answer to a read may depend on what the request accepts.
+    var variesByEncoding = false
 
     init() {}
 

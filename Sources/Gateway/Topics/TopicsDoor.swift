@@ -115,28 +115,55 @@ final class TopicsDoor: HTTPDoor {
     // MARK: Publish
 
     private func admitBody(_ exchange: Exchange, _ grant: CacheGrant) throws(MartletError) {
+        let service = exchange.lane.service
         let length = exchange.request.withValue(.contentLength) { $0.decimal } ?? nil
-        let limit = try exchange.lane.service.messageLimit(grant, .rest, declared: length.map(Int.init(clamping:)))
-        exchange.rest.sizeLimit = (.maxMessageBytes, UInt64(limit))
-        exchange.collectBody(limit: limit)
+        let coding: ContentCoding
+        do throws(MartletError) {
+            coding = try exchange.request.contentCoding()
+        } catch {
+            throw service.refused(grant, .rest, error)
+        }
+        let limit = try service.messageLimit(
+            grant, .rest, declared: length.map(Int.init(clamping:)), coding: coding)
+        exchange.rest.sizeLimit = (.maxMessageBytes, UInt64(limit.messageBytes))
+        exchange.collectBody(limit: limit.bodyBytes)
     }
 
     private func publish(_ exchange: Exchange, _ grant: CacheGrant, _ caller: LaneCaller) throws(MartletError) {
-        let name = try topicName(exchange)
-        let kind = exchange.request.withValue(.contentType, Self.kind(of:)) ?? .text
         let service = exchange.lane.service
-        let result = exchange.requestBody.withUnsafeReadableBytes { bytes in
+        let coding = try exchange.request.contentCoding()
+        let result = exchange.requestBody.withUnsafeReadableBytes { body in
             Result { () throws(MartletError) in
-                if kind == .text, !bytes.isUTF8 {
-                    throw service.refused(grant, .rest, .malformed("a message of a text type must be UTF-8"))
+                switch coding {
+                case .identity:
+                    try publish(exchange, grant, caller, body, bodyBytes: body.count)
+                case .zstd:
+                    let message = try service.unpackMessage(grant, .rest, body)
+                    try message.withUnsafeBufferPointer { (message) throws(MartletError) in
+                        try publish(
+                            exchange, grant, caller, UnsafeRawBufferPointer(message), bodyBytes: body.count)
+                    }
                 }
-                _ = try service.publish(grant, .rest, caller, topic: name, kind: kind, bytes: bytes)
             }
         }
         try result.get()
         var head = ResponseHead(status: 204)
         head.allowsAnyOrigin = exchange.rest.allowsAnyOrigin
         exchange.respond(head)
+    }
+
+    /// - Parameter bodyBytes: the length of the form in which the message came.
+    private func publish(
+        _ exchange: Exchange, _ grant: CacheGrant, _ caller: LaneCaller, _ message: UnsafeRawBufferPointer,
+        bodyBytes: Int
+    ) throws(MartletError) {
+        let kind = exchange.request.withValue(.contentType, Self.kind(of:)) ?? .text
+        let service = exchange.lane.service
+        if kind == .text, !message.isUTF8 {
+            throw service.refused(grant, .rest, .malformed("a message of a text type must be UTF-8"))
+        }
+        _ = try service.publish(
+            grant, .rest, caller, topic: try topicName(exchange), kind: kind, bytes: message, bodyBytes: bodyBytes)
     }
 
     /// Text, and what command lines send without being asked, is text; everything else is binary.
@@ -162,7 +189,7 @@ final class TopicsDoor: HTTPDoor {
         }
         if let handshake = topics.handshake {
             let socket = TopicSocket(exchange.lane, grant, caller, name)
-            let bytes = try service.messageLimit(grant, .webSocket)
+            let bytes = try service.messageLimit(grant, .webSocket).messageBytes
             try socket.subscribe(from: topics.position)
             exchange.upgrade(
                 handshake, socket, messageBytesLimit: WebSocketSession.frameBytes(forMessagesOf: bytes))
@@ -201,7 +228,7 @@ final class TopicsDoor: HTTPDoor {
         head.extra = [
             ("allow", Self.methods),
             ("access-control-allow-methods", Self.methods),
-            ("access-control-allow-headers", "authorization, content-type, last-event-id"),
+            ("access-control-allow-headers", "authorization, content-encoding, content-type, last-event-id"),
             ("access-control-max-age", "86400"),
         ]
         exchange.respond(head)

@@ -54,7 +54,7 @@ final class GatewayFixture {
         let authority = TokenAuthority(issuer: "https://martlet.test", audience: "martlet")
         let tenant = try #require(catalog.snapshot.tenant(try TenantName(Catalog.defaultTenantName)))
         let key = SipHashKey(k0: 1, k1: 2)
-        let engine = EmbeddedEngine(
+        let engine = try EmbeddedEngine(
             configuration: EngineConfiguration(memoryBytes: 256 << 20, indexKey: key, valueHashKey: key))
         let choice = choice(engine)
         if case .late = choice { isLate = true } else { isLate = false }

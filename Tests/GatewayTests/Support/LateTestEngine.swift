@@ -68,10 +68,15 @@ final class LateTestEngine: LateEngine {
         switch command {
         case .get(let key):
             var value: [UInt8] = []
-            let facts = key.withUnsafeBytes { key in readItem(key, of: items, now: now, into: &value) }
-            return .item(facts.map { LateItem(facts: $0, value: value) })
+            let result = key.withUnsafeBytes { key in
+                Result { () throws(MartletError) in try readItem(key, of: items, now: now, into: &value) }
+            }
+            return .item(try result.get().map { LateItem(facts: $0, value: value) })
         case .facts(let key):
-            return .facts(key.withUnsafeBytes { items.facts($0, now: now) })
+            let result = key.withUnsafeBytes { key in
+                Result { () throws(MartletError) in try items.facts(key, now: now) }
+            }
+            return .facts(try result.get())
         case .set(let key, let value, let expiresAt, let condition):
             let result = key.withUnsafeBytes { key in
                 value.withUnsafeBytes { value in
@@ -82,7 +87,10 @@ final class LateTestEngine: LateEngine {
             }
             return .isDone(try result.get())
         case .delete(let key, let condition):
-            return .isDone(key.withUnsafeBytes { delete($0, of: items, condition, now: now) })
+            let result = key.withUnsafeBytes { key in
+                Result { () throws(MartletError) in try delete(key, of: items, condition, now: now) }
+            }
+            return .isDone(try result.get())
         case .increment(let key, let amount, let expiresAt):
             let result = key.withUnsafeBytes { key in
                 Result { () throws(MartletError) in
@@ -95,20 +103,20 @@ final class LateTestEngine: LateEngine {
 
     private static func readItem(
         _ key: UnsafeRawBufferPointer, of items: EngineCache, now: Timestamp, into value: inout [UInt8]
-    ) -> ItemFacts? {
+    ) throws(MartletError) -> ItemFacts? {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 8)
         defer { memory.deallocate() }
-        let facts = items.get(key, now: now) { UnsafeMutableRawBufferPointer(rebasing: memory[..<$0]) }
+        let facts = try items.get(key, now: now) { UnsafeMutableRawBufferPointer(rebasing: memory[..<$0]) }
         value = Array(memory.prefix(facts?.byteCount ?? 0))
         return facts
     }
 
     private static func delete(
         _ key: UnsafeRawBufferPointer, of items: EngineCache, _ condition: SetCondition, now: Timestamp
-    ) -> Bool {
+    ) throws(MartletError) -> Bool {
         switch condition {
         case .ifPresent: return items.delete(key, now: now)
-        case .ifHashIn(let hashes): return items.delete(key, ifHashIn: hashes, now: now) == .removed
+        case .ifHashIn(let hashes): return try items.delete(key, ifHashIn: hashes, now: now) == .removed
         default:
             _ = items.delete(key, now: now)
             return true

@@ -41,7 +41,8 @@ extension TenantRecord {
 
 extension CacheReport {
     var json: JSONValue {
-        .members([
+        let compressed = statistics?.items.compression
+        return .members([
             "name": .string(record.name.text),
             "tenant": .string(tenant.text),
             "limits": JSONValue(record.limits),
@@ -51,14 +52,31 @@ extension CacheReport {
             "created_at": JSONValue(record.createdAt),
             "items": .number(String(statistics?.items.items ?? 0)),
             "bytes": .number(String(statistics?.items.bytes ?? 0)),
+            "bytes_being_freed": .number(String(statistics?.items.bytesBeingFreed ?? 0)),
             "evictions": .number(String(statistics?.items.evictions ?? 0)),
             "expirations": .number(String(statistics?.items.expirations ?? 0)),
+            "compressed_plain_bytes": .number(String(compressed?.plainBytes ?? 0)),
+            "compressed_stored_bytes": .number(String(compressed?.storedBytes ?? 0)),
+            "compression_ratio": compressed?.ratio ?? .null,
+            "dictionary_version": .number(String(compressed?.dictionaryVersion ?? 0)),
+            "dictionary_bytes": .number(String(compressed?.dictionaryBytes ?? 0)),
+            "dictionary_trainings": .number(String(compressed?.trainings ?? 0)),
             "topics": .number(String(statistics?.topics.topics ?? 0)),
             "topic_bytes": .number(String(statistics?.topics.bytes ?? 0)),
             "topic_evictions": .number(String(statistics?.topics.evictions ?? 0)),
             "retained_messages": .number(String(statistics?.topics.messages ?? 0)),
             "subscriptions": .number(String(statistics?.topics.subscriptions ?? 0)),
         ])
+    }
+}
+
+extension CompressionStatistics {
+    /// How many times smaller what was compressed has become, to two decimals; nil where nothing was.
+    fileprivate var ratio: JSONValue? {
+        guard storedBytes > 0 else { return nil }
+        let hundredths = Int((Double(plainBytes) / Double(storedBytes) * 100).rounded())
+        let decimals = String(hundredths % 100)
+        return .number("\(hundredths / 100)." + (decimals.count == 1 ? "0" : "") + decimals)
     }
 }
 

@@ -1,0 +1,27 @@
+import Tenancy
+
+/// A set as it was at one moment, read in slices and without any lock while the item goes on changing. Holds the tree's
+/// old nodes in memory, charged to the cache, until it goes.
+package struct SetSnapshot: Sendable {
+    let entries: HashedEntries
+
+    init(_ entries: HashedEntries) {
+        self.entries = entries
+    }
+
+    package var count: Int { entries.count }
+
+    package func contains(_ member: UnsafeRawBufferPointer) throws(MartletError) -> Bool {
+        try entries.withView { (view) throws(MartletError) in try view.find(member) != nil }
+    }
+
+    /// Lends about `limit` members from a cursor on, 0 at first; returns the cursor to go on from, 0 at the end. Each
+    /// member is handed out exactly once.
+    package func visit(
+        from cursor: UInt64, limit: Int, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(MartletError) -> UInt64 {
+        try entries.withView { (view) throws(MartletError) in
+            try view.visit(from: cursor, limit: limit) { (member, _) in body(member) }
+        }
+    }
+}
