@@ -42,11 +42,13 @@ extension EngineCore {
                     continue
                 }
                 cache.maintain(now: now, budget: &budget, latest: &ticking.latest)
-                cache.trim(budget: &budget, now: now)
                 if cache.maintainCoding() { budget -= Self.workOfTick / 4 }
+                cache.trim(budget: &budget, now: now)
                 // A cache that used the budget up may have more to do: it is the first of the next tick.
                 if budget > 0 { ticking.cursor += 1 }
             }
+            // What sealing and compression took was not asked for before.
+            if accounted.load(ordering: .relaxed) > configuration.memoryBytes { relieve(for: nil, now: now) }
             if isRoundComplete {
                 publishLag(&ticking, now: now)
             }
