@@ -11,7 +11,8 @@ extension EngineCache {
     ///   - compressed: the same value as one zstd frame, stored as it is where the cache compresses with plain zstd.
     ///   - expiresAt: the first millisecond at which the item is not served. Nil: never. One that is not after `now`
     ///     stores nothing that could be read, and removes what was there.
-    ///   - condition: decided in the same step as the write.
+    ///   - condition: decided in the same step as the write. Where the process is full, room is made before, and the item
+    ///     that is there now may be among what goes: then the condition finds it absent.
     /// - Returns: whether the condition held and the value is stored.
     /// - Throws: ``MartletError/memoryExhausted`` when the item does not fit even with all evicted that may be, and then
     ///   an older item of that key is still there; ``MartletError/cacheNotFound`` when the cache is closed;

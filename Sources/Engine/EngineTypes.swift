@@ -113,14 +113,6 @@ package enum SetCondition: Equatable, Sendable {
     case ifHashIn([ValueHash])
     /// Absent, or present with a value whose hash is none of these.
     case ifHashNotIn([ValueHash])
-
-    /// Whether it can only be decided with the stored value at hand.
-    var readsValue: Bool {
-        switch self {
-        case .always, .ifAbsent, .ifPresent: false
-        case .ifHashIn, .ifHashNotIn: true
-        }
-    }
 }
 
 /// What a conditional delete did.

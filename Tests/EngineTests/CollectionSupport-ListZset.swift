@@ -9,21 +9,15 @@ func makeListZsetCache(seals: Bool = false) -> (engine: EmbeddedEngine, cache: E
     return (engine, engine.openCache(CacheID(rawValue: 1), limits: EngineCacheLimits()))
 }
 
-/// SplitMix64: the same numbers for the same seed, everywhere.
+/// The numbers of ``SeededGenerator``, in the forms that the tests of collections draw.
 struct CollectionDice: RandomNumberGenerator {
-    private var state: UInt64
+    private var generator: SeededGenerator
 
     init(seed: UInt64) {
-        state = seed
+        generator = SeededGenerator(seed: seed)
     }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
+    mutating func next() -> UInt64 { generator.next() }
 
     mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 

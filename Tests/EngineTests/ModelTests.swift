@@ -119,7 +119,11 @@ private struct Run {
         let expected = holds(condition, for: old?.value)
         do throws(MartletError) {
             let isStored = try caches[number].write(key, value, expiresAt: expiresAt, condition: condition, now: now)
-            #expect(isStored == expected, place)
+            // Room for the write may have been made of the very item that the condition speaks of: it is absent then.
+            let isEvicted = isLimited && isStored != expected && old != nil && isStored == holds(condition, for: nil)
+            #expect(isStored == expected || isEvicted, place)
+            if isEvicted { models[number].lost += 1 }
+            if isEvicted { models[number].entries[key] = nil }
             if isStored { models[number].entries[key] = Model.Entry(value: value, expiresAt: expiresAt) }
         } catch {
             #expect(isLimited && error == .memoryExhausted, place)
@@ -149,10 +153,13 @@ private struct Run {
             outcome = .failure(error)
         }
         if isLimited, outcome == .failure(.memoryExhausted) { return }
-        #expect(outcome == expected, place)
+        // As for a write: an item that was evicted to make room counts from zero.
+        let isEvicted = isLimited && outcome != expected && old != nil && outcome == .success(amount)
+        #expect(outcome == expected || isEvicted, place)
+        if isEvicted { models[number].lost += 1 }
         if case .success(let sum) = outcome {
             models[number].entries[key] = Model.Entry(
-                value: Array(String(sum).utf8), expiresAt: old == nil ? expiresAt : old?.expiresAt)
+                value: Array(String(sum).utf8), expiresAt: old == nil || isEvicted ? expiresAt : old?.expiresAt)
         }
     }
 

@@ -40,20 +40,6 @@ struct ElementSealer: Sendable {
 }
 
 extension ItemAccess {
-    /// See ``ElementSealer/seal(_:context:into:)``.
-    mutating func sealElement(
-        _ plain: UnsafeRawBufferPointer, context: UnsafeRawBufferPointer, into out: inout ScratchBytes
-    ) throws(MartletError) {
-        try elements.seal(plain, context: context, into: &out)
-    }
-
-    /// See ``ElementSealer/open(_:context:into:)``.
-    mutating func openElement(
-        _ stored: UnsafeRawBufferPointer, context: UnsafeRawBufferPointer, into out: inout ScratchBytes
-    ) throws(MartletError) {
-        try elements.open(stored, context: context, into: &out)
-    }
-
     /// Whether stored elements differ from their plain form.
     var isSealing: Bool { stripe.contents.pointee.sealer != nil }
 }

@@ -55,16 +55,7 @@ struct ExpiryMinima {
 
     private mutating func resize(to newCapacity: Int, _ source: PageSource) {
         guard newCapacity != capacity else { return }
-        var larger: UnsafeMutablePointer<UInt32>?
-        if newCapacity > 0 {
-            let memory = source.allocateTable(byteCount: newCapacity * 4)
-            larger = memory.bindMemory(to: UInt32.self, capacity: newCapacity)
-        }
-        if let minima {
-            larger?.initialize(from: minima, count: min(count, newCapacity))
-            source.deallocateTable(UnsafeMutableRawPointer(minima), byteCount: capacity * 4)
-        }
-        minima = larger
+        source.resizeTable(&minima, kept: count, from: capacity, to: newCapacity)
         capacity = newCapacity
     }
 

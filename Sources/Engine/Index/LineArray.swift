@@ -55,16 +55,7 @@ struct LineArray {
     }
 
     private mutating func resize(to newCapacity: Int, _ source: PageSource) {
-        var larger: UnsafeMutablePointer<Line>?
-        if newCapacity > 0 {
-            let memory = source.allocateTable(byteCount: newCapacity * 8)
-            larger = memory.bindMemory(to: Line.self, capacity: newCapacity)
-        }
-        if let directory {
-            larger?.initialize(from: directory, count: min(capacity, newCapacity))
-            source.deallocateTable(UnsafeMutableRawPointer(directory), byteCount: capacity * 8)
-        }
-        directory = larger
+        source.resizeTable(&directory, kept: capacity, from: capacity, to: newCapacity)
         capacity = newCapacity
     }
 }

@@ -95,11 +95,6 @@ struct Record: Equatable, @unchecked Sendable {
     @inline(__always)
     var storedLength: Int { Int(lengths & 0x3ff_ffff) }
 
-    /// Changes the length of the stored value, to one that the record's place holds too.
-    func setStoredLength(_ count: Int) {
-        start.storeBytes(of: lengths & ~0x3ff_ffff | UInt32(count), toByteOffset: 8, as: UInt32.self)
-    }
-
     @inline(__always)
     var byteCount: Int { Record.byteCount(keyBytes: keyLength, storedBytes: storedLength) }
 
@@ -141,9 +136,6 @@ struct Record: Equatable, @unchecked Sendable {
 
     @inline(__always)
     private var expiryMilliseconds: Int64 { Int64(bitPattern: word & UInt64(bitPattern: Self.latestExpiry)) }
-
-    @inline(__always)
-    var isVolatile: Bool { expiryMilliseconds != 0 }
 
     @inline(__always)
     func isExpired(at now: Timestamp) -> Bool {

@@ -66,6 +66,23 @@ final class PageSource: Sendable {
         charge(-Self.tableCharge(byteCount))
     }
 
+    /// Moves the first `kept` elements of a table to one of another capacity. A capacity of 0 is no table.
+    func resizeTable<Element: BitwiseCopyable>(
+        _ table: inout UnsafeMutablePointer<Element>?, kept: Int, from capacity: Int, to newCapacity: Int
+    ) {
+        let stride = MemoryLayout<Element>.stride
+        var larger: UnsafeMutablePointer<Element>?
+        if newCapacity > 0 {
+            larger = allocateTable(byteCount: newCapacity * stride)
+                .bindMemory(to: Element.self, capacity: newCapacity)
+        }
+        if let table {
+            larger?.initialize(from: table, count: min(kept, newCapacity))
+            deallocateTable(UnsafeMutableRawPointer(table), byteCount: capacity * stride)
+        }
+        table = larger
+    }
+
     /// What a table of that size is charged.
     static func tableCharge(_ byteCount: Int) -> Int {
         byteCount == 0
