@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: run build test bench format lint fuzz sanitize soak setup setup-test setup-bench venv clean
+.PHONY: run build test bench format lint proto fuzz sanitize soak setup setup-test setup-bench venv clean
 
 BINARY := .build/release/martlet
 VENV := .build/venv
@@ -17,9 +17,10 @@ SOAK_SECONDS ?= 3600
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev
+BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev zlib1g-dev
 TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv
-BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached
+BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached g++ libgrpc++-dev protobuf-compiler-grpc
+PROTO_PACKAGES := protobuf-compiler
 SOURCES := Sources Tests Fuzz Benchmarks Package.swift
 
 # Installs those of the packages $(1) that are missing, and is silent when none is.
@@ -96,6 +97,14 @@ fuzz: setup
 sanitize: setup
 	swift test --scratch-path .build-thread --sanitize thread
 	swift test --scratch-path .build-address --sanitize address
+
+# The Swift of the wire contract, from api/proto.
+proto: setup
+	@$(call install,$(PROTO_PACKAGES))
+	swift build -c release --product protoc-gen-swift
+	rm -f Sources/Wire/*.pb.swift
+	protoc -I api/proto --plugin=.build/release/protoc-gen-swift \
+	    --swift_opt=Visibility=Package --swift_out=Sources/Wire api/proto/*.proto
 
 setup:
 	@$(call install,$(BUILD_PACKAGES))

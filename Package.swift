@@ -56,8 +56,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
@@ -67,12 +69,18 @@ let package = Package(
         .systemLibrary(name: "CJWT", pkgConfig: "libjwt", providers: [.apt(["libjwt-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: Rooms, from the bottom up
         .target(name: "Tenancy", swiftSettings: dataPathSettings),
         .target(name: "Engine", dependencies: ["Tenancy", "COpenSSL", "CZstd"], swiftSettings: dataPathSettings),
         .target(name: "Topics", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
         .target(name: "Access", dependencies: ["Tenancy", "CJWT", "COpenSSL"], swiftSettings: dataPathSettings),
+        // Generated from api/proto by `make proto`.
+        .target(
+            name: "Wire", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: swiftSettings
+        ),
         .target(name: "Admission", dependencies: ["Tenancy"], swiftSettings: dataPathSettings),
         .target(
             name: "Metering",
@@ -92,7 +100,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Tenancy", "Topics", "CacheService", "CNGHTTP2",
+                "Tenancy", "Topics", "CacheService", "Wire", "CNGHTTP2", "CZlib",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -148,7 +157,8 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "Topics",
-                "CNGHTTP2",
+                "Wire", "CNGHTTP2", "CZlib",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
             ],
