@@ -11,6 +11,7 @@ _PATIENCE = 180.0
 
 _REQUESTS = re.compile(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored")
 _STATUS = re.compile(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
+_TRAFFIC = re.compile(r"traffic: .*\((\d+)\) data")
 _TLS = re.compile(r"TLS Protocol: (\S+)\s+Cipher: (\S+)")
 
 
@@ -26,6 +27,8 @@ class Load:
     body: str | None = None
     method: str | None = None
     is_http1: bool = False
+    # What the body of each answer holds, where a 2xx alone does not tell that it is the one that was asked for.
+    answer_bytes: int | None = None
 
     def of(self, requests):
         return Load(**{**self.__dict__, "requests": requests})
@@ -54,7 +57,7 @@ class Answers:
 
 
 def send(load):
-    """Runs the load to its end; refuses to go on when any answer was not a 2xx."""
+    """Runs the load to its end; refuses to go on when any answer was not a 2xx, or all are not of the right size."""
     started = time.monotonic()
     output = run(load.command(), core=LOAD_CORE, within=_PATIENCE)
     wall_seconds = time.monotonic() - started
@@ -64,5 +67,10 @@ def send(load):
     succeeded = int(status[1])
     if int(requests[2]) != load.requests or succeeded != load.requests:
         raise BenchmarkError(f"{succeeded} of {load.requests} answers were 2xx ({status[0]}; {requests[0]})")
+    if load.answer_bytes is not None:
+        traffic = _TRAFFIC.search(output)
+        if not traffic or int(traffic[1]) != load.answer_bytes * load.requests:
+            raise BenchmarkError(
+                f"{load.requests} answers of {load.answer_bytes} bytes were due, and came to {traffic and traffic[1]}")
     tls = _TLS.search(output)
     return Answers(load.requests, succeeded, wall_seconds, f"{tls[1]} {tls[2]}" if tls else None)

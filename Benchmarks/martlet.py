@@ -34,13 +34,16 @@ class Martlet:
 
     name = "martlet"
 
-    def __init__(self, data_directory, *, is_tls=False, arguments=("--event-loops", "1", "--memory", "512MiB")):
+    def __init__(
+            self, data_directory, *, is_tls=False, is_sealed=False, variables=None,
+            arguments=("--event-loops", "1", "--memory", "512MiB")):
         self.data_directory = str(data_directory)
         self.is_tls = is_tls
         self.requests_made = 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MARTLET_")}
+        environment |= variables or {}
         command = [binary(), "serve"] + ([] if is_tls else ["--dev"])
-        command += ["--data-dir", self.data_directory, "--seal", "off"]
+        command += ["--data-dir", self.data_directory, "--seal", "on" if is_sealed else "off"]
         command += ["--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"] + (["--ops", "127.0.0.1:0"] if is_tls else [])
         self.child = Child(
             command + list(arguments), SERVER_CORE, log=self.data_directory + ".log", wants_output=True,

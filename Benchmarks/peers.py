@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 
+from compiled import compiled_grpc_peer
 from process import SERVER_CORE, BenchmarkError, Child, await_condition
 
 _PATIENCE = 20.0
@@ -225,6 +226,34 @@ class WebdisAndRedis:
     def stop(self):
         self.webdis.stop()
         self.redis.stop()
+
+
+class GRPCPeer:
+    """The gRPC server in C++ (grpc_peer/peer.cpp), which holds the same item and knows the same topics."""
+
+    name = "gRPC C++"
+
+    def __init__(self, directory, *, variables=None):
+        self.child = Child(
+            [compiled_grpc_peer()], SERVER_CORE, log=os.path.join(directory, "grpc_peer.log"), wants_output=True,
+            environment=os.environ | (variables or {}))
+        line = self.child.process.stdout.readline()
+        if not line:
+            self.child.process.wait(_PATIENCE)
+            self.child.fail_if_ended()
+        said = json.loads(line)
+        self.port, self.version = said["port"], said["version"]
+
+    @property
+    def children(self):
+        return (self.child,)
+
+    @property
+    def authority(self):
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self):
+        self.child.stop()
 
 
 def versions():

@@ -31,19 +31,19 @@ class Scale:
 QUICK = Scale(rounds=3, many=60_000, few=10_000, connections=2_000, starts=3)
 
 
-def _cpu(name, samples, note=""):
+def cpu_figure(name, samples, note=""):
     busy = sorted(sample.busy for sample in samples)[len(samples) // 2]
     return Figure(
         f"{name}: server CPU per request", "µs", [sample.microseconds for sample in samples],
         note=note or f"core {busy:.0%} busy")
 
 
-def _checked(*servers):
+def checked_usage(*servers):
     count = sum(server.check_usage() for server in servers)
     return f"all answers were 2xx; the usage call counts {count:,} requests, which is every one that was made"
 
 
-def _case(connections, streams):
+def shape_name(connections, streams):
     return f"{connections} connection{'s' * (connections > 1)} x {streams} stream{'s' * (streams > 1)}"
 
 
@@ -61,15 +61,15 @@ def get(directory, scale):
                 Side("h2o bare", h2o.children, Load(h2o.url, *shape)),
             ],
             scale.rounds)
-        case = _case(connections, streams)
+        case = shape_name(connections, streams)
         measure.figures += [
-            _cpu(f"{case}, martlet", samples["martlet"]),
-            _cpu(f"{case}, h2o", samples["h2o"]),
-            _cpu(f"{case}, h2o sent no token", samples["h2o bare"]),
+            cpu_figure(f"{case}, martlet", samples["martlet"]),
+            cpu_figure(f"{case}, h2o", samples["h2o"]),
+            cpu_figure(f"{case}, h2o sent no token", samples["h2o bare"]),
             Figure(f"{case}, martlet / h2o", "", ratios(samples["martlet"], samples["h2o"]), budget),
             Figure(f"{case}, martlet / h2o sent no token", "", ratios(samples["martlet"], samples["h2o bare"])),
         ]
-    measure.checks.append(_checked(martlet))
+    measure.checks.append(checked_usage(martlet))
     martlet.stop()
     h2o.stop()
     return measure
@@ -88,13 +88,13 @@ def indexed(directory, scale):
                 Side("h2o", h2o.children, BatchLoad(h2o.url, *shape), send_batches),
             ],
             scale.rounds)
-        case = _case(connections, streams)
+        case = shape_name(connections, streams)
         measure.figures += [
-            _cpu(f"{case}, martlet", samples["martlet"]),
-            _cpu(f"{case}, h2o", samples["h2o"]),
+            cpu_figure(f"{case}, martlet", samples["martlet"]),
+            cpu_figure(f"{case}, h2o", samples["h2o"]),
             Figure(f"{case}, martlet / h2o", "", ratios(samples["martlet"], samples["h2o"]), budget),
         ]
-    measure.checks.append(_checked(martlet))
+    measure.checks.append(checked_usage(martlet))
     martlet.stop()
     h2o.stop()
     return measure
@@ -116,17 +116,17 @@ def tls(directory, scale):
                 Side("h2o clear", h2o.children, Load(h2o.url, *shape, clear_headers)),
             ],
             scale.rounds)
-        case = _case(connections, 32)
+        case = shape_name(connections, 32)
         measure.figures += [
-            _cpu(f"{case}, martlet TLS", samples["tls"], samples["tls"][0].tls or ""),
-            _cpu(f"{case}, martlet cleartext", samples["clear"]),
+            cpu_figure(f"{case}, martlet TLS", samples["tls"], samples["tls"][0].tls or ""),
+            cpu_figure(f"{case}, martlet cleartext", samples["clear"]),
             Figure(f"{case}, martlet TLS / cleartext", "", ratios(samples["tls"], samples["clear"]), 1.15),
-            _cpu(f"{case}, h2o TLS", samples["h2o tls"], samples["h2o tls"][0].tls or ""),
-            _cpu(f"{case}, h2o cleartext", samples["h2o clear"]),
+            cpu_figure(f"{case}, h2o TLS", samples["h2o tls"], samples["h2o tls"][0].tls or ""),
+            cpu_figure(f"{case}, h2o cleartext", samples["h2o clear"]),
             Figure(f"{case}, h2o TLS / cleartext", "", ratios(samples["h2o tls"], samples["h2o clear"])),
             Figure(f"{case}, martlet TLS / h2o TLS", "", ratios(samples["tls"], samples["h2o tls"])),
         ]
-    measure.checks.append(_checked(clear, sealed))
+    measure.checks.append(checked_usage(clear, sealed))
     for server in (clear, sealed, h2o):
         server.stop()
     return measure
@@ -149,13 +149,13 @@ def put(directory, scale):
                 Side("get", martlet.children, Load(martlet.url, requests, 1, streams, headers), martlet.send),
             ],
             scale.rounds)
-        case = _case(1, streams)
+        case = shape_name(1, streams)
         measure.figures += [
-            _cpu(f"{case}, PUT", samples["put"]),
-            _cpu(f"{case}, GET", samples["get"]),
+            cpu_figure(f"{case}, PUT", samples["put"]),
+            cpu_figure(f"{case}, GET", samples["get"]),
             Figure(f"{case}, PUT / GET", "", ratios(samples["put"], samples["get"])),
         ]
-    measure.checks.append(_checked(martlet))
+    measure.checks.append(checked_usage(martlet))
     martlet.stop()
     return measure
 
@@ -184,7 +184,7 @@ def http1(directory, scale):
             Figure(f"{case}, martlet / webdis alone", "",
                    [below.by_process[0] / above.microseconds for above, below in zip(ours, theirs)]),
         ]
-    measure.checks.append(_checked(martlet))
+    measure.checks.append(checked_usage(martlet))
     martlet.stop()
     peer.stop()
     return measure

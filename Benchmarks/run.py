@@ -21,6 +21,7 @@ from engine_misses import engine_misses
 from engine_sorted_set import engine_sorted_set
 from engine_speed import engine_speed
 from engine_tail import engine_huge, engine_tail
+from grpc_door import grpc_allocations, grpc_get, grpc_rest, grpc_set, grpc_stream
 from idle import idle
 from martlet import binary
 from peers import versions
@@ -35,6 +36,11 @@ MEASURES = {
     "put": rest.put,
     "http1": rest.http1,
     "idle": idle,
+    "grpc-get": grpc_get,
+    "grpc-set": grpc_set,
+    "grpc-rest": grpc_rest,
+    "grpc-allocations": grpc_allocations,
+    "grpc-stream": grpc_stream,
     "fanout": fanout,
     "idle-websocket": idle_websocket,
     "topics-memory": topics_memory,

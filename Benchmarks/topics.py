@@ -6,24 +6,23 @@ than a server writes them; its head says how it counts and what it calls latency
 
 import json
 import os
-import pathlib
 import statistics
 import time
 from dataclasses import dataclass
 
 from alternation import ratios
+from compiled import compiled_c
 from connections import connect, is_open
 from idle import settled_bytes
 from martlet import CACHE, Martlet
 from peers import Mosquitto, Redis
-from process import LOAD_CORE, BenchmarkError, Child, run
+from process import LOAD_CORE, BenchmarkError, Child
 from report import Figure, Measure
 from websocket import WebSocket
 
-_SOURCE = pathlib.Path(__file__).resolve().parent / "fanout" / "fanout.c"
-_TOPIC = "fanout"
-_MESSAGE_BYTES = 100
-_BURST = 100
+TOPIC = "fanout"
+MESSAGE_BYTES = 100
+BURST = 100
 _CONNECTIONS_OF_TOPICS = 25
 # The longest time between two heartbeats, as Martlet comes.
 _HEARTBEAT_SECONDS = 10.0
@@ -88,7 +87,7 @@ class Side:
         self.server.stop()
 
 
-def _alternate(sides, burst, scale):
+def alternate_bursts(sides, burst, scale):
     """Warms each side up and runs them in turn, each for about a second of its CPU time, two in a full run."""
     budget = scale.many / 100_000
     counts, lasting = {}, {}
@@ -106,7 +105,7 @@ def _alternate(sides, burst, scale):
     return samples
 
 
-def _figures(case, samples, floor):
+def burst_figures(case, samples, floor):
     figures = []
     for name, taken in samples.items():
         each, user, busy, wakeful = (
@@ -131,7 +130,7 @@ def _sides(directory, binary, subscribers):
     sides = [(martlet, "websocket", martlet.address[1], CACHE, martlet.token)]
     sides += [(server, server.protocol, server.port) for server in (Redis(directory), Mosquitto(directory))]
     return [
-        Side(server, subscribers, [binary, protocol, port, subscribers, _TOPIC, _MESSAGE_BYTES, *more])
+        Side(server, subscribers, [binary, protocol, port, subscribers, TOPIC, MESSAGE_BYTES, *more])
         for server, protocol, port, *more in sides
     ]
 
@@ -139,13 +138,12 @@ def _sides(directory, binary, subscribers):
 def fanout(directory, scale):
     """Publish of 100 bytes to all subscribers of a topic, over WebSocket, beside redis-server and mosquitto."""
     measure = Measure("fanout", "Publish of 100 bytes to all subscribers of a topic, beside redis-server and mosquitto")
-    binary = os.path.join(directory, "fanout")
-    run(["cc", "-O2", "-o", binary, _SOURCE], core=LOAD_CORE, within=120)
+    binary = compiled_c("fanout", "fanout/fanout.c", "fanout/load.h")
     for subscribers in (scale.connections // 10, scale.connections):
         sides = _sides(directory, binary, subscribers)
-        for burst, floor in ((1, 1.0), (_BURST, 1.3)):
+        for burst, floor in ((1, 1.0), (BURST, 1.3)):
             case = f"{subscribers:,} subscribers, {'one at a time' if burst == 1 else f'bursts of {burst}'}"
-            measure.figures += _figures(case, _alternate(sides, burst, scale), floor)
+            measure.figures += burst_figures(case, alternate_bursts(sides, burst, scale), floor)
         martlet = sides[0]
         # The publisher's WebSocket is on the topic's URL, so it is a subscriber too.
         deliveries = martlet.published * (subscribers + 1)
@@ -168,7 +166,7 @@ def _opener_of_martlet(martlet):
         connection = connect(martlet.address, number)
         if context is not None:
             connection = context.wrap_socket(connection, server_hostname="localhost")
-        subscriber = WebSocket(connection, f"/topics/{CACHE}/{_TOPIC}", martlet.token)
+        subscriber = WebSocket(connection, f"/topics/{CACHE}/{TOPIC}", martlet.token)
         _expect_heartbeat(subscriber)
         return subscriber
 
@@ -235,7 +233,7 @@ def idle_websocket(directory, scale):
         martlet.stop()
     for kind in (Redis, Mosquitto):
         server = kind(directory)
-        add(server.name, _growth(server.child, _opener_of_peer(server, lambda number: [_TOPIC]), few, many))
+        add(server.name, _growth(server.child, _opener_of_peer(server, lambda number: [TOPIC]), few, many))
         server.stop()
     measure.checks.append("all connections were still open in the end")
     return measure

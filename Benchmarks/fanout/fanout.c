@@ -26,40 +26,12 @@
 // the server's CPU time; from readers on other machines no server ever has that cost. "wakeful" in the answer is the
 // share of polls that found something: close to 1, this program is what limits the figures.
 
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
+#include "load.h"
 
 enum {
-    patience_seconds = 30,
-    largest_message = 1024,
     // The largest frame or answer, the head of a WebSocket handshake too.
-    held_capacity = 2048,
-    buffer_capacity = 256 * 1024,
-    events_capacity = 512,
-    // Buckets of the histogram: 64 for each power of two nanoseconds.
-    bucket_bits = 6,
-    bucket_count = (64 - bucket_bits + 1) << bucket_bits,
+    held_capacity = text_capacity,
 };
-
-typedef struct {
-    unsigned char *bytes;
-    size_t count, capacity;
-} Bytes;
 
 typedef struct {
     int descriptor;
@@ -74,72 +46,13 @@ typedef struct {
 typedef enum { redis, mqtt, websocket } Protocol;
 
 static Protocol protocol;
-static uint32_t subscriber_count;
-static const char *topic, *cache, *token;
-static char message[largest_message + 1];
-static size_t message_bytes;
-static struct sockaddr_in server;
 
 // What is sent and what must come back, made once. `delivery` and `publish_answer` are empty for WebSocket; MQTT has no
 // answer to a publish.
 static Bytes publish, delivery, publish_answer, subscribed_answer, connected_answer;
 
 static Connection *connections;
-static int poller;
 static unsigned char buffer[held_capacity + buffer_capacity];
-
-// Each subscriber must have had `published` messages; so many have not.
-static uint64_t published;
-static uint32_t waiting_count;
-static bool is_publisher_waiting;
-
-static uint64_t histogram[bucket_count];
-
-// Ends
-
-static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("{\"error\": \"", stdout);
-    vprintf(format, arguments);
-    puts("\"}");
-    va_end(arguments);
-    exit(1);
-}
-
-static int64_t now_nanoseconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static double own_cpu_seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-// Bytes
-
-static void append(Bytes *to, const void *bytes, size_t count) {
-    if (to->count + count > to->capacity) {
-        to->capacity = 2 * (to->count + count);
-        to->bytes = realloc(to->bytes, to->capacity);
-        if (to->bytes == NULL) fail("out of memory");
-    }
-    memcpy(to->bytes + to->count, bytes, count);
-    to->count += count;
-}
-
-__attribute__((format(printf, 2, 3))) static void append_text(Bytes *to, const char *format, ...) {
-    char text[held_capacity];
-    va_list arguments;
-    va_start(arguments, format);
-    int count = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (count < 0 || (size_t)count >= sizeof text) fail("a name or the token is too long");
-    append(to, text, (size_t)count);
-}
 
 // Requests, and the answers that are known in advance
 
@@ -280,27 +193,6 @@ static bool has_prefix(const unsigned char *bytes, size_t count, const char *pre
     return count >= length && memcmp(bytes, prefix, length) == 0;
 }
 
-static void quote_and_fail(const char *what, const unsigned char *bytes, size_t count) {
-    char text[256];
-    size_t length = 0;
-    for (; length < count && length < sizeof text - 1; length++) {
-        unsigned char byte = bytes[length];
-        text[length] = byte == '"' || byte == '\\' ? '\'' : byte < ' ' || byte > '~' ? ' ' : (char)byte;
-    }
-    text[length] = 0;
-    fail("%s: %s", what, text);
-}
-
-// The text stands at the same place in every item, counted from its end: nothing after it changes.
-static bool holds_message(const unsigned char *bytes, size_t count) {
-    static size_t from_end;
-    if (from_end >= message_bytes && from_end <= count && memcmp(bytes + count - from_end, message, message_bytes) == 0)
-        return true;
-    const unsigned char *found = memmem(bytes, count, message, message_bytes);
-    if (found != NULL) from_end = (size_t)(bytes + count - found);
-    return found != NULL;
-}
-
 static void take_frame(Connection *connection, unsigned char head, const unsigned char *bytes, size_t count) {
     if (head == 0x81 && has_prefix(bytes, count, "{\"item\":")) {
         if (!connection->is_open) quote_and_fail("the first frame was no heartbeat", bytes, count);
@@ -342,8 +234,8 @@ static size_t parse_websocket(Connection *connection, const unsigned char *bytes
     return position;
 }
 
-// One read of a connection that is readable. Gives how many messages it brought to a subscriber.
-static uint64_t receive(Connection *connection, int flags) {
+static uint64_t receive(uint32_t number, int flags) {
+    Connection *connection = &connections[number];
     unsigned char *start = buffer + held_capacity - connection->held_count;
     ssize_t count = recv(connection->descriptor, buffer + held_capacity, buffer_capacity, flags);
     if (count == 0) fail("the server closed a connection");
@@ -363,153 +255,41 @@ static uint64_t receive(Connection *connection, int flags) {
     return connection->is_publisher ? 0 : connection->received - before;
 }
 
-static void send_all(const Connection *connection, const Bytes *bytes) {
-    for (size_t sent = 0; sent < bytes->count;) {
-        ssize_t count = send(connection->descriptor, bytes->bytes + sent, bytes->count - sent, MSG_NOSIGNAL);
-        if (count < 0 && errno != EINTR) fail("a connection failed: %s", strerror(errno));
-        if (count > 0) sent += (size_t)count;
-    }
-}
-
 // One connection after the other, each until the server has said that it is subscribed.
 static void open_connection(uint32_t number) {
     Connection *connection = &connections[number];
     connection->is_publisher = number == subscriber_count;
-    int one = 1;
-    struct timeval patience = {.tv_sec = patience_seconds};
-    connection->descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection->descriptor < 0) fail("no socket for connection %u: %s", number, strerror(errno));
-    setsockopt(connection->descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(connection->descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(connection->descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connect(connection->descriptor, (struct sockaddr *)&server, sizeof server) != 0)
-        fail("connection %u was not accepted: %s", number, strerror(errno));
+    connection->descriptor = open_socket(number);
     Bytes opening = {0};
     append_opening(&opening, connection, number);
-    send_all(connection, &opening);
+    send_all(connection->descriptor, &opening);
     free(opening.bytes);
-    while (!connection->is_open) receive(connection, 0);
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = number};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->descriptor, &event) != 0) fail("epoll: %s", strerror(errno));
+    while (!connection->is_open) receive(number, 0);
+    await_events(connection->descriptor, number);
 }
 
-// Latency
-
-static unsigned bucket_of(uint64_t nanoseconds) {
-    if (nanoseconds >> bucket_bits == 0) return (unsigned)nanoseconds;
-    unsigned shift = 63 - (unsigned)__builtin_clzll(nanoseconds) - bucket_bits;
-    return ((shift + 1) << bucket_bits) + (unsigned)((nanoseconds >> shift) & ((1 << bucket_bits) - 1));
-}
-
-// The middle of the bucket that the percentile falls in, in microseconds.
-static double percentile(double share, uint64_t total) {
-    uint64_t wanted = (uint64_t)(share * (double)total), seen = 0;
-    for (unsigned bucket = 0; bucket < bucket_count; bucket++) {
-        seen += histogram[bucket];
-        if (seen > wanted || (seen == total && seen > 0)) {
-            unsigned exponent = bucket >> bucket_bits, mantissa = bucket & ((1 << bucket_bits) - 1);
-            if (exponent == 0) return mantissa / 1e3;
-            return ((double)((1 << bucket_bits) + mantissa) + 0.5) * (double)(1ull << (exponent - 1)) / 1e3;
-        }
+static void publish_burst(uint32_t burst) {
+    static Bytes pipelined;
+    static uint32_t pipelined_count;
+    if (pipelined_count != burst) {
+        pipelined.count = 0;
+        for (uint32_t index = 0; index < burst; index++) append(&pipelined, publish.bytes, publish.count);
+        pipelined_count = burst;
     }
-    return 0;
-}
-
-// Runs
-
-static void run(uint32_t burst, uint32_t rounds) {
-    Bytes pipelined = {0};
-    for (uint32_t index = 0; index < burst; index++) append(&pipelined, publish.bytes, publish.count);
-    memset(histogram, 0, sizeof histogram);
-    struct epoll_event events[events_capacity];
-    uint64_t polls = 0, empty_polls = 0, deliveries = 0;
-    double own_start = own_cpu_seconds();
-    int64_t started = now_nanoseconds();
-    for (uint32_t round = 0; round < rounds; round++) {
-        published += burst;
-        waiting_count = subscriber_count;
-        is_publisher_waiting = protocol != mqtt;
-        int64_t sent_at = now_nanoseconds(), progressed_at = sent_at;
-        send_all(&connections[subscriber_count], &pipelined);
-        while (waiting_count > 0 || is_publisher_waiting) {
-            int count = epoll_wait(poller, events, events_capacity, 0);
-            polls++;
-            if (count <= 0) {
-                empty_polls++;
-                if (now_nanoseconds() - progressed_at > patience_seconds * 1000000000ll)
-                    fail("%u subscribers did not receive all of %llu messages", waiting_count,
-                         (unsigned long long)published);
-                continue;
-            }
-            for (int index = 0; index < count; index++) {
-                uint64_t brought = receive(&connections[events[index].data.u32], MSG_DONTWAIT);
-                if (brought == 0) continue;
-                progressed_at = now_nanoseconds();
-                histogram[bucket_of((uint64_t)(progressed_at - sent_at))] += brought;
-                deliveries += brought;
-            }
-        }
-    }
-    double seconds = (double)(now_nanoseconds() - started) / 1e9, own_seconds = own_cpu_seconds() - own_start;
-    printf("{\"publishes\": %llu, \"deliveries\": %llu, \"seconds\": %.6f, \"own_cpu_seconds\": %.6f, "
-           "\"wakeful\": %.4f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
-           (unsigned long long)burst * rounds, (unsigned long long)deliveries, seconds, own_seconds,
-           (double)(polls - empty_polls) / (double)polls, percentile(0.5, deliveries), percentile(0.99, deliveries));
-    free(pipelined.bytes);
-}
-
-// Between two runs: heartbeats are read, so that they do not pile up, and a delivery now is one too many.
-static void serve_commands(void) {
-    const uint32_t input = UINT32_MAX;
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = input}, events[events_capacity];
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0) fail("epoll: %s", strerror(errno));
-    while (true) {
-        int count = epoll_wait(poller, events, events_capacity, -1);
-        bool has_command = false;
-        for (int index = 0; index < count; index++) {
-            if (events[index].data.u32 == input) has_command = true;
-            else receive(&connections[events[index].data.u32], MSG_DONTWAIT);
-        }
-        if (!has_command) continue;
-        char line[64];
-        uint32_t burst, rounds;
-        // Unbuffered, so that epoll knows of every line that is still to be read.
-        if (fgets(line, sizeof line, stdin) == NULL) return;
-        if (sscanf(line, "%u %u", &burst, &rounds) != 2 || burst == 0) fail("not a command");
-        epoll_ctl(poller, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
-        run(burst, rounds);
-        epoll_ctl(poller, EPOLL_CTL_ADD, STDIN_FILENO, &event);
-    }
+    is_publisher_waiting = protocol != mqtt;
+    send_all(connections[subscriber_count].descriptor, &pipelined);
 }
 
 int main(int count, char **arguments) {
-    setvbuf(stdin, NULL, _IONBF, 0);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     if (count == 6 && strcmp(arguments[1], "redis") == 0) protocol = redis;
     else if (count == 6 && strcmp(arguments[1], "mqtt") == 0) protocol = mqtt;
     else if (count == 8 && strcmp(arguments[1], "websocket") == 0) protocol = websocket;
     else fail("usage: fanout redis|mqtt|websocket PORT SUBSCRIBERS TOPIC BYTES [CACHE TOKEN]");
-    server = (struct sockaddr_in){
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(arguments[2])),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    subscriber_count = (uint32_t)atoi(arguments[3]);
-    topic = arguments[4];
-    message_bytes = (size_t)atoi(arguments[5]);
+    configure(arguments + 2);
     if (protocol == websocket) cache = arguments[6], token = arguments[7];
-    if (subscriber_count == 0 || message_bytes == 0 || message_bytes > largest_message)
-        fail("a number is out of range");
-    for (size_t index = 0; index < message_bytes; index++) message[index] = "martlet-"[index % 8];
     prepare();
-
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
     connections = calloc(subscriber_count + 1, sizeof *connections);
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (connections == NULL || poller < 0) fail("out of memory or descriptors");
+    if (connections == NULL) fail("out of memory");
     for (uint32_t number = 0; number <= subscriber_count; number++) open_connection(number);
     printf("{\"ready\": %u}\n", subscriber_count);
     serve_commands();
