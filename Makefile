@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 60
 
 BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev zlib1g-dev
 TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv
-BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached g++ libgrpc++-dev protobuf-compiler-grpc
+BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached g++ libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc
 PROTO_PACKAGES := protobuf-compiler
 SOURCES := Sources Tests Fuzz Benchmarks Package.swift
 
@@ -104,7 +104,9 @@ proto: setup
 	swift build -c release --product protoc-gen-swift
 	rm -f Sources/Wire/*.pb.swift
 	protoc -I api/proto --plugin=.build/release/protoc-gen-swift \
-	    --swift_opt=Visibility=Package --swift_out=Sources/Wire api/proto/*.proto
+	    --swift_opt=Visibility=Package --swift_out=Sources/Wire \
+	    --descriptor_set_out=.build/wire.pb --include_imports api/proto/*.proto
+	api/descriptors.sh .build/wire.pb > Sources/Wire/WireDescriptors.swift
 
 setup:
 	@$(call install,$(BUILD_PACKAGES))

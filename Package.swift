@@ -29,6 +29,10 @@ let fuzzTargets: [Target] = [
         name: "GatewayFuzz", dependencies: ["Gateway", "CacheService", "Tenancy"], path: "Fuzz/GatewayFuzz",
         exclude: ["Corpus"], swiftSettings: fuzzSettings),
     .executableTarget(
+        name: "GRPCFuzz",
+        dependencies: ["Gateway", "Tenancy", .product(name: "NIOCore", package: "swift-nio")],
+        path: "Fuzz/GRPCFuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
+    .executableTarget(
         name: "HTTP2Fuzz",
         dependencies: [
             "Gateway", "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy",
@@ -59,7 +63,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
@@ -93,8 +96,19 @@ let package = Package(
             swiftSettings: dataPathSettings
         ),
         .target(
+            name: "Delivery",
+            dependencies: [
+                "Tenancy", "COpenSSL",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .target(
             name: "CacheService",
-            dependencies: ["Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog"],
+            dependencies: ["Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog", "Delivery"],
             swiftSettings: dataPathSettings
         ),
         .target(
@@ -114,7 +128,7 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog", "CacheService",
+                "Tenancy", "Engine", "Topics", "Access", "Admission", "Metering", "Catalog", "Delivery", "CacheService",
                 "Gateway",
                 "COpenSSL",
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -147,9 +161,19 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "DeliveryTests",
+            dependencies: [
+                "Delivery",
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "CacheServiceTests",
             dependencies: [
-                "CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy", "Topics",
+                "CacheService", "Access", "Admission", "Catalog", "Delivery", "Engine", "Metering", "Tenancy", "Topics",
             ],
             swiftSettings: swiftSettings
         ),
@@ -166,7 +190,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ServerTests",
-            dependencies: ["Server", "Tenancy", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Server", "Delivery", "Tenancy", .product(name: "Logging", package: "swift-log")],
             swiftSettings: swiftSettings
         ),
     ] + (environment["MARTLET_DEV"] == "1" ? fuzzTargets + benchmarkTargets : []),

@@ -63,14 +63,15 @@ allowed() {
         [[ " $* " == *" $room "* ]] || offence "$file:$line" "$room must not import $module: only $* may"
     done < <(imports Sources)
 }
-allowed 'NIO[[:alnum:]]*' Gateway Server
+allowed 'NIO[[:alnum:]]*' Delivery Gateway Server
 allowed 'CNGHTTP2' Gateway
 allowed 'CJWT' Access
 allowed 'CZstd' Engine
-allowed 'COpenSSL' Access Engine Server
+allowed 'CZlib' Gateway
+allowed 'COpenSSL' Access Delivery Engine Server
 allowed 'GRDB' Catalog Metering
 allowed 'ArgumentParser' martlet
-allowed 'Foundation[[:alnum:]]*' Tenancy Access Admission Metering Catalog CacheService Delivery Gateway Server martlet
+allowed 'Foundation[[:alnum:]]*' Tenancy Access Admission Metering Catalog CacheService Delivery Wire Gateway Server martlet
 
 # 4. Two copies of libcrypto's headers in one file would mean two things by one name.
 while read -r file; do

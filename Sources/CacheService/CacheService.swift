@@ -23,6 +23,8 @@ package final class CacheService: Sendable {
     package let clock: any WallClock
     /// The tenant whose data the root key may use.
     package let defaultTenant: TenantID
+    /// Whoever shows no credential where the server stands in for the emulator of client libraries; nil everywhere else.
+    package let emulatorCaller: Caller?
     /// Bytes of request bodies that all connections of the process may hold.
     package let bodyBudget: SharedByteBudget
     let heartbeatMilliseconds: Int64
@@ -32,6 +34,7 @@ package final class CacheService: Sendable {
     private let tenants = Mutex<[TenantID: TenantAdmission]>([:])
     /// What the caches compressed that are gone.
     private let closed = Mutex(CompressionTotals())
+    package let webhookCounters = WebhookCounters()
     /// Whether what caches hold is encrypted.
     package let isSealing: Bool
 
@@ -39,7 +42,7 @@ package final class CacheService: Sendable {
         catalog: Catalog, engine: EmbeddedEngine, choice: EngineChoice, meters: MeterFile, verifier: TokenVerifier,
         verification: VerificationQueue, failures: FailureMemory, sizes: SizeDefaults, clock: any WallClock,
         defaultTenant: TenantID, bodyBytes: Int, topics: TopicHub = TopicHub(limits: TopicLimits()),
-        heartbeatMilliseconds: Int64 = 10_000
+        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false
     ) {
         self.catalog = catalog
         self.engine = engine
@@ -56,6 +59,7 @@ package final class CacheService: Sendable {
         self.sizes = sizes
         self.clock = clock
         self.defaultTenant = defaultTenant
+        emulatorCaller = isEmulator ? .emulator(defaultTenant: defaultTenant) : nil
         self.bodyBudget = SharedByteBudget(limit: bodyBytes)
     }
 

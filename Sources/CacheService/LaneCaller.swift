@@ -63,7 +63,7 @@ final class LaneCache {
     let version: UInt64
     /// Whether the cache may hold values as zstd frames, which are sent so to whoever takes that.
     let variesByEncoding: Bool
-    private var rows: (MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?)
+    private var rows: (MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?)
 
     init(
         record: CacheRecord, shared: SharedCache, sizes: SizeLimits, ttl: TTLRules, version: UInt64,
@@ -86,6 +86,7 @@ final class LaneCache {
         case .grpcWeb: rows.2
         case .webSocket: rows.3
         case .resp: rows.4
+        case .webhook: rows.5
         }
     }
 
@@ -96,6 +97,7 @@ final class LaneCache {
         case .grpcWeb: rows.2 = row
         case .webSocket: rows.3 = row
         case .resp: rows.4 = row
+        case .webhook: rows.5 = row
         }
     }
 }

@@ -16,6 +16,13 @@ package enum LateCommand: Sendable {
     case set(key: [UInt8], value: [UInt8], expiresAt: Timestamp?, condition: SetCondition)
     case delete(key: [UInt8], condition: SetCondition)
     case increment(key: [UInt8], by: Int64, expiresAt: Timestamp?)
+    case setIf(key: [UInt8], value: [UInt8], expiresAt: Timestamp?, condition: ValueCondition)
+    case describe(key: [UInt8])
+    /// Whether there is an item under each of the keys.
+    case exist(keys: Elements)
+    case updateExpiry(key: [UInt8], expiresAt: Timestamp, rule: ExpiryRule)
+    /// A command that was checked, and the time that it gives.
+    case collection(key: [UInt8], CollectionCommand, CollectionExpiry)
 }
 
 package enum LateReply: Sendable {
@@ -23,6 +30,10 @@ package enum LateReply: Sendable {
     case facts(ItemFacts?)
     case isDone(Bool)
     case number(Int64)
+    case description(ItemDescription?)
+    case existence([Bool])
+    case expiry(ExpiryOutcome)
+    case collection(CollectionReply)
 }
 
 /// An item that came from elsewhere.

@@ -111,14 +111,16 @@ extension ServiceLane {
             let (cache, row) = try admit(grant, door, key: key, operations: operations, bytesIn: value.count)
             do throws(MartletError) {
                 guard coding == .zstd else {
-                    return try store(cache, row, key: key, value: value, ttl: ttl, condition: condition, later: later)
+                    return try store(
+                        cache, row, key: key, value: value, ttl: ttl, ttlField: door.ttlField, condition: condition,
+                        later: later)
                 }
                 let received = try unpackValue(
                     cache, keyBytes: key.count, value, admitted: operations, isConditional: isConditional)
                 return try received.withBytes(body: value) { (plain, frame) throws(MartletError) in
                     try store(
                         cache, row, key: key, value: plain, frame: frame, bodyBytes: value.count, ttl: ttl,
-                        condition: condition, later: later)
+                        ttlField: door.ttlField, condition: condition, later: later)
                 }
             } catch {
                 row.recordRefusal(error)
@@ -134,11 +136,12 @@ extension ServiceLane {
     ///   - bodyBytes: The length of the form in which the value came; nil where it came as it is.
     private func store(
         _ cache: LaneCache, _ row: MeterRow, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
-        frame: UnsafeRawBufferPointer? = nil, bodyBytes: Int? = nil, ttl: TTL?, condition: SetCondition,
+        frame: UnsafeRawBufferPointer? = nil, bodyBytes: Int? = nil, ttl: TTL?, ttlField: String,
+        condition: SetCondition,
         later: () -> LateHandler<Bool>
     ) throws(MartletError) -> Reply<Bool> {
         try cache.sizes.checkItem(keyBytes: key.count, valueBytes: value.count)
-        let expiresAt = now + (try cache.ttl.resolve(ttl))
+        let expiresAt = now + (try cache.ttl.resolve(ttl, field: ttlField))
         let (keyBytes, valueBytes) = (key.count, value.count)
         let isConditional = condition != .always
         guard let engine = service.lateEngine else {
@@ -195,8 +198,8 @@ extension ServiceLane {
         _ key: UnsafeRawBufferPointer, from items: EngineCache, _ condition: SetCondition
     ) throws(MartletError) -> Bool {
         switch condition {
-        case .always, .ifAbsent, .ifHashNotIn:
-            // The last two never come here: a door has no such delete.
+        case .always, .ifAbsent, .ifHashNotIn, .ifPresentAndHashNotIn, .ifAbsentOrHashIn:
+            // All but the first never come here: a door has no such delete.
             _ = items.delete(key, now: now)
             return true
         case .ifPresent:
@@ -216,7 +219,7 @@ extension ServiceLane {
         do throws(MartletError) {
             let (cache, row) = try admit(grant, door, key: key)
             do throws(MartletError) {
-                let expiresAt = now + (try cache.ttl.resolve(ttl))
+                let expiresAt = now + (try cache.ttl.resolve(ttl, field: door.ttlField))
                 guard let engine = service.lateEngine else {
                     let value = try cache.shared.items.increment(key, by: amount, expiresAt: expiresAt, now: now)
                     row.recordIncrement(keyBytes: key.count, valueBytes: Self.digits(of: value))
@@ -255,6 +258,21 @@ extension ServiceLane {
         // What cannot be read is answered with an error, which is small.
         let facts = try? cache.shared.items.facts(key, now: now, accepting: accepted)
         return facts.map { $0.handedOutByteCount > byteCount } ?? false
+    }
+
+    /// The largest item that the cache takes, key and value together.
+    package func itemBytesLimit(_ grant: CacheGrant) -> Int {
+        grant.cache?.sizes.itemBytes ?? 0
+    }
+
+    /// The longest key that the cache takes.
+    package func keyBytesLimit(_ grant: CacheGrant) -> Int {
+        grant.cache?.sizes.keyBytes ?? 0
+    }
+
+    /// The hash of a value, as reads and conditions know it.
+    package func hash(of value: UnsafeRawBufferPointer) -> ValueHash {
+        service.engine.hash(of: value)
     }
 
     /// Whether the cache accepts a TTL, or the absence of one.
@@ -301,7 +319,7 @@ extension ServiceLane {
     // MARK: Admit
 
     @inline(__always)
-    private func admit(
+    func admit(
         _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, operations: UInt64 = 1, bytesIn: Int = 0
     ) throws(MartletError) -> (LaneCache, MeterRow) {
         // A grant is only given out for a cache that exists.
@@ -321,7 +339,7 @@ extension ServiceLane {
     // MARK: Late engines
 
     /// Sends a command away and takes its answer on this lane's thread: metered there, then handed over.
-    private func perform<Value>(
+    func perform<Value>(
         _ engine: any LateEngine, _ command: LateCommand, _ cache: LaneCache, _ row: MeterRow,
         _ handler: @escaping LateHandler<Value>, take: @escaping (ServiceLane, LateReply) -> Value?
     ) {

@@ -22,10 +22,33 @@ extension ServiceLane {
         let isAllowed =
             if let key { grant.scope.allows(operation, key: key) } else { grant.scope.allowsSomewhere(operation) }
         guard isAllowed else {
-            let refusal = MartletError.permissionDenied("this credential may not do that with this key of this cache")
+            let what = operation.rule.target == .topic ? "topic" : "key"
+            let refusal = MartletError.permissionDenied(
+                "this credential may not do that with this \(what) of this cache")
             throw grant.cache == nil ? refusal : refused(grant, door, refusal)
         }
         guard grant.cache != nil else { throw .cacheNotFound }
+        return grant
+    }
+
+    /// As ``permit(_:cacheName:operation:key:door:)``, for a call whose cache was resolved before: what it was given then
+    /// may have changed. Cost: one comparison and the permission's while the catalog stands still.
+    @inline(__always)
+    package func permit(
+        _ opened: CacheGrant, _ caller: LaneCaller, operation: CacheOperation, key: UnsafeRawBufferPointer, door: Door
+    ) throws(MartletError) -> CacheGrant {
+        if opened.version == snapshot.version, opened.scope.allows(operation, key: key) { return opened }
+        return try permitAnew(opened, caller, operation, key, door)
+    }
+
+    private func permitAnew(
+        _ opened: CacheGrant, _ caller: LaneCaller, _ operation: CacheOperation, _ key: UnsafeRawBufferPointer,
+        _ door: Door
+    ) throws(MartletError) -> CacheGrant {
+        let grant = try opened.cacheName.withUnsafeBufferPointer { name throws(MartletError) in
+            try permit(caller, cacheName: UnsafeRawBufferPointer(name), operation: operation, key: key, door: door)
+        }
+        guard grant.isForSameCache(as: opened) else { throw .cacheNotFound }
         return grant
     }
 

@@ -11,7 +11,7 @@ import Topics
 ///
 /// ```
 /// identify ─▶ permit (resolve, permit, exists) ─▶ get / set / publish / … (admit, execute, meter)
-/// ServiceLane+Identify   ServiceLane+Permit             ServiceLane+Items, Topics/ServiceLane+Topics
+/// ServiceLane+Identify   ServiceLane+Permit             ServiceLane+Items, Collections/ServiceLane+Collections, …
 /// ```
 package final class ServiceLane {
     package let service: CacheService
@@ -25,7 +25,20 @@ package final class ServiceLane {
     var topics: LaneTopics
     /// Asked to see to it that ``drainTopics(atMost:)`` is called; runs on this lane's thread.
     package var onTopicsReady: () -> Void = {}
+    /// Asked to see to it that ``continueCalls()`` is called once the lane has seen to its sockets; runs on this lane's
+    /// thread.
+    package var onCallsLeft: (() -> Void)?
+    /// Calls that are answered in turns.
+    var slicedCalls: [SlicedCall] = []
+    var nextSlicedCall = 0
+    var isTurnScheduled = false
+    var dice = Dice()
     var credentials = CredentialMemory<LaneCaller>(capacity: 8192)
+    /// Stands for callers without a credential; nil unless the server stands in for the emulator, where there are any.
+    /// Made once, and good for as long as the lane: no key of the catalog stands behind it that could be revoked. That
+    /// nobody comes by it who should not is the doors' part (`EmulatorCredential`); why that will do, `Caller.emulator`
+    /// says.
+    package let emulatorCaller: LaneCaller?
     private var caches: [CacheID: LaneCache] = [:]
 
     package init(
@@ -37,6 +50,8 @@ package final class ServiceLane {
         now = service.clock.now()
         nowNanoseconds = service.clock.uptimeNanoseconds()
         snapshot = service.catalog.snapshot
+        let version = snapshot.version
+        emulatorCaller = service.emulatorCaller.map { LaneCaller($0, rootKeyHash: nil, version: version) }
         let waking = LaneBound(Waking())
         topics = LaneTopics(
             lane: TopicLane(heartbeatTicks: service.heartbeatTicks) { schedule { waking.value.lane?.onTopicsReady() } })

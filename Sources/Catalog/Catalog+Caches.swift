@@ -34,13 +34,31 @@ extension Catalog {
                 context.put(cache)
                 return .changed((cache, false), cache.entry("cache.update", actor: actor))
             }
-            if let maximum = account.limits[.maxCaches], (context.state.cacheCounts[tenant] ?? 0) >= maximum {
-                throw MartletError.countLimited(limit: .maxCaches, value: maximum)
-            }
             let cache = try context.insertCache(
-                name, tenant: tenant, limits: limits ?? Limits(), labels: labels ?? [:],
+                name, of: account, limits: limits ?? Limits(), labels: labels ?? [:],
                 compression: compression ?? .off, owner: owner)
             return .changed((cache, true), cache.entry("cache.create", actor: actor))
+        }
+    }
+
+    /// Makes a cache, and leaves one of that name as it is. Of several at once exactly one makes it, for they are
+    /// decided one after another.
+    ///
+    /// - Parameter owner: The id of the credential that makes the cache.
+    /// - Throws: ``MartletError/alreadyExists(_:)`` for a name that is taken, ``MartletError/notFound(_:)`` for an
+    ///   unknown tenant, ``MartletError/countLimited(limit:value:)`` when the tenant has as many caches as `max_caches`
+    ///   lets it have, and the failures of the catalog.
+    package func createCache(
+        _ name: CacheName, tenant: TenantID, owner: String, actor: String
+    ) throws(MartletError) -> CacheRecord {
+        try change { context in
+            let account = try context.requireTenant(tenant)
+            guard context.state.cacheIndex.id(tenant: tenant, name: name) == nil else {
+                throw MartletError.alreadyExists("Cache")
+            }
+            let cache = try context.insertCache(
+                name, of: account, limits: Limits(), labels: [:], compression: .off, owner: owner)
+            return .changed(cache, cache.entry("cache.create", actor: actor))
         }
     }
 
@@ -56,6 +74,7 @@ extension Catalog {
             }
             try context.database.execute(
                 sql: "UPDATE caches SET deleted_at = ? WHERE id = ?", arguments: [context.now.milliseconds, id.column])
+            try context.deleteWebhooks(of: id)
             context.removeCache(id)
             return .changed(id, AuditEntry("cache.delete", name.text, tenant: tenant, actor: actor))
         }
@@ -104,9 +123,13 @@ extension CacheRecord {
 
 extension ChangeContext {
     fileprivate mutating func insertCache(
-        _ name: CacheName, tenant: TenantID, limits: Limits, labels: [String: String], compression: CacheCompression,
-        owner: String
+        _ name: CacheName, of account: TenantRecord, limits: Limits, labels: [String: String],
+        compression: CacheCompression, owner: String
     ) throws -> CacheRecord {
+        let tenant = account.id
+        if let maximum = account.limits[.maxCaches], (state.cacheCounts[tenant] ?? 0) >= maximum {
+            throw MartletError.countLimited(limit: .maxCaches, value: maximum)
+        }
         try database.execute(
             sql: """
                 INSERT INTO caches (tenant_id, name, limits, labels, compression, owner, created_at)
@@ -130,7 +153,9 @@ extension ChangeContext {
             sql: "UPDATE caches SET deleted_at = ? WHERE tenant_id = ? AND deleted_at IS NULL RETURNING id",
             arguments: [now.milliseconds, tenant.column])
         for row in rows {
-            removeCache(CacheID(rawValue: try RowReader(row: row, table: "caches").id("id")))
+            let id = CacheID(rawValue: try RowReader(row: row, table: "caches").id("id"))
+            try deleteWebhooks(of: id)
+            removeCache(id)
         }
         return rows.count
     }

@@ -6,6 +6,7 @@ package struct PurgeResult: Equatable, Sendable {
     package internal(set) var tokens = 0
     package internal(set) var apiKeys = 0
     package internal(set) var signingKeys = 0
+    package internal(set) var tenantSigningKeys = 0
     /// Whether more waits: the work of one purge is bounded.
     package internal(set) var hasMore = false
 }
@@ -19,28 +20,30 @@ extension Catalog {
 
     private static let purgeBatch = 10_000
 
-    /// Removes what time has made worthless: tokens and their revocations a minute after the token has expired, API keys
-    /// 30 days after, and retired signing keys once no token is alive that they can have signed.
+    /// Removes what time has made worthless: tokens and their revocations a minute after the token has expired,
+    /// tenants' signing keys a minute after they have, API keys 30 days after, and retired signing keys once no token is
+    /// alive that they can have signed.
     ///
     /// Call it every few minutes, and again at once while ``PurgeResult/hasMore``.
     ///
     /// - Throws: the failures of the catalog.
-    /// - Complexity: O(what is removed), at most 10,000 tokens and 10,000 API keys.
+    /// - Complexity: O(what is removed), at most 10,000 each of tokens, API keys and tenants' signing keys.
     package func purge(now: Timestamp) throws(MartletError) -> PurgeResult {
         try change { context in
             var result = PurgeResult()
             result.tokens = try context.purgeTokens(now: now, limit: Self.purgeBatch)
             result.apiKeys = try context.purgeKeys(now: now, limit: Self.purgeBatch)
             result.signingKeys = try context.purgeSigningKeys(now: now)
-            result.hasMore = result.tokens == Self.purgeBatch || result.apiKeys == Self.purgeBatch
-            let listed = result.apiKeys + result.signingKeys
+            result.tenantSigningKeys = try context.purgeTenantSigningKeys(now: now, limit: Self.purgeBatch)
+            result.hasMore = [result.tokens, result.apiKeys, result.tenantSigningKeys].contains(Self.purgeBatch)
+            let listed = result.apiKeys + result.signingKeys + result.tenantSigningKeys
             guard result.tokens + listed > 0 else { return .unchanged(result) }
             // Tokens end by themselves, all the time: that is nobody's doing and no event.
             guard listed > 0 else { return .changed(result, []) }
             var detail = AuditDetail()
             detail.tokens = result.tokens
             detail.keys = result.apiKeys
-            detail.signingKeys = result.signingKeys
+            detail.signingKeys = result.signingKeys + result.tenantSigningKeys
             let entry = AuditEntry("catalog.purge", "expired", tenant: nil, actor: Self.ownActor, detail: detail)
             return .changed(result, entry)
         }

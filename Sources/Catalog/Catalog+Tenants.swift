@@ -43,8 +43,8 @@ extension Catalog {
         }
     }
 
-    /// Deletes a tenant with its caches and API keys, and revokes its tokens, all at once. A later tenant of the same
-    /// name gets another id; nothing of the old one reaches it.
+    /// Deletes a tenant with its caches, API keys and signing keys, and revokes its tokens, all at once. A later tenant
+    /// of the same name gets another id; nothing of the old one reaches it.
     ///
     /// - Throws: ``MartletError/notFound(_:)`` for an unknown tenant, ``MartletError/invalidArgument(field:reason:)`` for
     ///   the default tenant, and the failures of the catalog.
@@ -59,6 +59,7 @@ extension Catalog {
             detail.caches = try context.deleteCaches(of: id)
             detail.keys = try context.deleteKeys(of: id, tokenID: nil).count
             detail.tokens = try context.revokeTokens(of: id, tokenID: nil).count
+            detail.signingKeys = try context.deleteSigningKeys(of: id)
             try context.database.execute(
                 sql: "UPDATE tenants SET deleted_at = ? WHERE id = ?",
                 arguments: [context.now.milliseconds, id.column])

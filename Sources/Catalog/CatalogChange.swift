@@ -7,11 +7,15 @@ import Tenancy
 package struct CatalogChange: Equatable, Sendable {
     package internal(set) var tenants: [TenantID] = []
     package internal(set) var caches: [CacheID] = []
+    /// Webhooks that are new, changed or gone.
+    package internal(set) var webhooks: [WebhookID] = []
     /// Ids of API keys that are new, replaced or revoked.
     package internal(set) var apiKeys: [String] = []
     /// Ids of tokens that were revoked, or whose revocation need not be remembered any longer.
     package internal(set) var tokens: [String] = []
     package internal(set) var signingKeys = false
+    /// The `kid`s of tenants' signing keys that are new, revoked or forgotten.
+    package internal(set) var tenantSigningKeys: [String] = []
     package internal(set) var rootKey = false
 
     var isEmpty: Bool { self == CatalogChange() }
@@ -52,6 +56,16 @@ struct ChangeContext {
         change.caches.append(id)
     }
 
+    mutating func put(_ webhook: WebhookRecord) {
+        state.put(webhook)
+        change.webhooks.append(webhook.id)
+    }
+
+    mutating func removeWebhook(_ webhook: WebhookRecord) {
+        state.removeWebhook(webhook)
+        change.webhooks.append(webhook.id)
+    }
+
     mutating func put(_ key: APIKeyRecord) {
         state.put(key)
         change.apiKeys.append(key.id)
@@ -80,6 +94,16 @@ struct ChangeContext {
     mutating func removeSigningKey(_ kid: String) {
         state.removeSigningKey(kid)
         change.signingKeys = true
+    }
+
+    mutating func put(_ signingKey: TenantSigningKeyRecord) {
+        state.put(signingKey)
+        change.tenantSigningKeys.append(signingKey.kid)
+    }
+
+    mutating func removeTenantSigningKey(_ kid: String) {
+        state.removeTenantSigningKey(kid)
+        change.tenantSigningKeys.append(kid)
     }
 
     mutating func setRootKeyHash(_ hash: [UInt8]) {
@@ -142,6 +166,10 @@ struct AuditDetail: Encodable {
     var keyDescription: String?
     var expiresAt: Int64?
     var replaces: String?
+    /// Of a webhook: its cache, its topic, and where it posts to without path and query.
+    var cache: String?
+    var topic: String?
+    var origin: String?
     var caches: Int?
     var keys: Int?
     var tokens: Int?
@@ -149,6 +177,7 @@ struct AuditDetail: Encodable {
 
     enum CodingKeys: String, CodingKey {
         case limits, plan, labels, compression, format, permissions, replaces, caches, keys, tokens
+        case cache, topic, origin
         case isSuperUser = "super_user"
         case tokenID = "token_id"
         case keyDescription = "description"

@@ -155,6 +155,23 @@ package struct SigningKeyRecord: Equatable, Sendable {
     }
 }
 
+/// The public half of a key pair with which a tenant signs tokens itself. The private half is nowhere in the catalog.
+package struct TenantSigningKeyRecord: Equatable, Sendable {
+    package let kid: String
+    package let tenant: TenantID
+    package let publicPEM: String
+    package let createdAt: Timestamp
+    package let expiresAt: Timestamp
+
+    package init(kid: String, tenant: TenantID, publicPEM: String, createdAt: Timestamp, expiresAt: Timestamp) {
+        self.kid = kid
+        self.tenant = tenant
+        self.publicPEM = publicPEM
+        self.createdAt = createdAt
+        self.expiresAt = expiresAt
+    }
+}
+
 /// Who changed what, and when. Written in the transaction of the change itself and never altered.
 package struct AuditEvent: Equatable, Sendable {
     package let sequence: Int64

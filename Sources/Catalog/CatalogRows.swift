@@ -143,6 +143,16 @@ extension SigningKeyRecord {
     }
 }
 
+extension TenantSigningKeyRecord {
+    init(row: Row) throws(DamagedRow) {
+        let reader = RowReader(row: row, table: "tenant_signing_keys")
+        self.init(
+            kid: try reader.text("kid"), tenant: TenantID(rawValue: try reader.id("tenant_id")),
+            publicPEM: try reader.text("public_pem"), createdAt: try reader.time("created_at"),
+            expiresAt: try reader.time("expires_at"))
+    }
+}
+
 extension AuditEvent {
     init(row: Row) throws(DamagedRow) {
         let reader = RowReader(row: row, table: "audit")

@@ -17,6 +17,12 @@ enum CatalogSchema {
         migrator.registerMigration("1", foreignKeyChecks: .immediate) { database in
             try database.execute(sql: version1)
         }
+        migrator.registerMigration("tenant signing keys", foreignKeyChecks: .immediate) { database in
+            try database.execute(sql: tenantSigningKeys)
+        }
+        migrator.registerMigration("webhooks", foreignKeyChecks: .immediate) { database in
+            try database.execute(sql: webhooks)
+        }
         return migrator
     }
 
@@ -113,5 +119,18 @@ enum CatalogSchema {
             BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
         CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
             BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+        """
+
+    private static let tenantSigningKeys = """
+        CREATE TABLE tenant_signing_keys (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            kid TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants (id),
+            public_pem TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX tenant_signing_keys_by_tenant ON tenant_signing_keys (tenant_id, sequence);
+        CREATE INDEX tenant_signing_keys_by_expiry ON tenant_signing_keys (expires_at);
         """
 }

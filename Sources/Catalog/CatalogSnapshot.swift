@@ -47,6 +47,14 @@ package final class CatalogSnapshot: Sendable {
     /// All live caches, in no order. Cost: O(n).
     package var caches: [CacheRecord] { state.caches.values }
 
+    // MARK: Webhooks
+
+    /// The webhooks of a cache in the order of making.
+    package func webhooks(of cache: CacheID) -> [WebhookRecord] { state.webhooks[cache] ?? [] }
+
+    /// All webhooks, in no order. Cost: O(n).
+    package var webhooks: [WebhookRecord] { state.webhooks.values.flatMap { $0 } }
+
     // MARK: Credentials
 
     /// The API key whose secret has that SHA-256. It may have expired: that is for the caller to judge.
@@ -65,6 +73,9 @@ package final class CatalogSnapshot: Sendable {
     package func isRevoked(tokenID id: String) -> Bool { state.revokedTokens[id] != nil }
 
     package var revokedTokenCount: Int { state.revokedTokens.count }
+
+    /// The key with which a tenant signs tokens. It may have expired: that is for the caller to judge.
+    package func tenantSigningKey(kid: String) -> TenantSigningKeyRecord? { state.tenantSigningKeys[kid] }
 
     // MARK: The installation's own keys
 

@@ -15,6 +15,13 @@ extension CatalogState {
             try requireTenant(cache.tenant, of: "caches")
             put(cache)
         }
+        try Self.read(database, "SELECT * FROM webhooks ORDER BY id") { row in
+            let webhook = try WebhookRecord(row: row)
+            guard caches[webhook.cache] != nil else {
+                throw DamagedRow(table: "webhooks", reason: "cache_id names no live cache")
+            }
+            put(webhook)
+        }
         try Self.read(database, "SELECT * FROM api_keys") { row in
             let key = try APIKeyRecord(row: row)
             try requireTenant(key.tenant, of: "api_keys")
@@ -26,6 +33,11 @@ extension CatalogState {
         }
         try Self.read(database, "SELECT * FROM signing_keys") { row in
             put(try SigningKeyRecord(row: row))
+        }
+        try Self.read(database, "SELECT * FROM tenant_signing_keys") { row in
+            let key = try TenantSigningKeyRecord(row: row)
+            try requireTenant(key.tenant, of: "tenant_signing_keys")
+            put(key)
         }
         try Self.read(database, "SELECT hash FROM root_key") { row in
             rootKeyHash = try RowReader(row: row, table: "root_key").bytes("hash")

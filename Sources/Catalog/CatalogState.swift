@@ -10,6 +10,8 @@ struct CatalogState: Sendable, Equatable {
     private(set) var cacheIndex = CacheIndex()
     /// Live caches by tenant; a tenant without any has no entry.
     private(set) var cacheCounts = BranchedDictionary<TenantID, Int>()
+    /// Webhooks by cache, in the order of making; a cache without any has no entry.
+    private(set) var webhooks = BranchedDictionary<CacheID, [WebhookRecord]>()
     /// API keys by id, and their ids by the hash of their secret.
     private(set) var keys = BranchedDictionary<String, APIKeyRecord>()
     private(set) var keyIDs = BranchedDictionary<[UInt8], String>()
@@ -17,6 +19,8 @@ struct CatalogState: Sendable, Equatable {
     private(set) var revokedTokens = BranchedDictionary<String, Timestamp>()
     /// Newest first: the first signs, the others verify.
     private(set) var signingKeys: [SigningKeyRecord] = []
+    /// The keys with which tenants sign, by their `kid`; they may have expired.
+    private(set) var tenantSigningKeys = BranchedDictionary<String, TenantSigningKeyRecord>()
     var rootKeyHash: [UInt8]?
 
     mutating func put(_ tenant: TenantRecord) {
@@ -45,6 +49,21 @@ struct CatalogState: Sendable, Equatable {
         cacheIndex.remove(id, tenant: cache.tenant, name: cache.name)
         let rest = (cacheCounts[cache.tenant] ?? 1) - 1
         cacheCounts[cache.tenant] = rest > 0 ? rest : nil
+    }
+
+    mutating func put(_ webhook: WebhookRecord) {
+        var webhooks = webhooks[webhook.cache] ?? []
+        if let place = webhooks.firstIndex(where: { $0.id == webhook.id }) {
+            webhooks[place] = webhook
+        } else {
+            webhooks.append(webhook)
+        }
+        self.webhooks[webhook.cache] = webhooks
+    }
+
+    mutating func removeWebhook(_ webhook: WebhookRecord) {
+        let rest = (webhooks[webhook.cache] ?? []).filter { $0.id != webhook.id }
+        webhooks[webhook.cache] = rest.isEmpty ? nil : rest
     }
 
     mutating func put(_ key: APIKeyRecord) {
@@ -78,5 +97,13 @@ struct CatalogState: Sendable, Equatable {
 
     mutating func removeSigningKey(_ kid: String) {
         signingKeys.removeAll { $0.kid == kid }
+    }
+
+    mutating func put(_ signingKey: TenantSigningKeyRecord) {
+        tenantSigningKeys[signingKey.kid] = signingKey
+    }
+
+    mutating func removeTenantSigningKey(_ kid: String) {
+        tenantSigningKeys[kid] = nil
     }
 }

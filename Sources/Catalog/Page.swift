@@ -55,6 +55,7 @@ struct PageCursor: Equatable {
         case caches = 0x63
         case keys = 0x6B
         case audit = 0x61
+        case signingKeys = 0x73
     }
 
     let list: List

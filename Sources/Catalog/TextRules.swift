@@ -8,6 +8,7 @@ enum TextRules {
     static let maximumLabelValueBytes = 255
     static let maximumPlanBytes = 255
     static let maximumDescriptionBytes = 1024
+    static let maximumURLBytes = 1024
     /// 64 characters of up to four bytes.
     static let maximumTokenIDBytes = 256
 

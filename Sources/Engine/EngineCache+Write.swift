@@ -185,6 +185,12 @@ extension EngineCache {
         case .ifHashNotIn(let hashes):
             guard let record else { return true }
             return !hashes.contains(try valueHash(of: record, key, hash, stripe))
+        case .ifPresentAndHashNotIn(let hashes):
+            guard let record else { return false }
+            return !hashes.contains(try valueHash(of: record, key, hash, stripe))
+        case .ifAbsentOrHashIn(let hashes):
+            guard let record else { return true }
+            return hashes.contains(try valueHash(of: record, key, hash, stripe))
         }
     }
 

@@ -113,6 +113,10 @@ package enum SetCondition: Equatable, Sendable {
     case ifHashIn([ValueHash])
     /// Absent, or present with a value whose hash is none of these.
     case ifHashNotIn([ValueHash])
+    /// Present, and its value's hash is none of these.
+    case ifPresentAndHashNotIn([ValueHash])
+    /// Absent, or present with a value whose hash is one of these.
+    case ifAbsentOrHashIn([ValueHash])
 }
 
 /// What a conditional delete did.

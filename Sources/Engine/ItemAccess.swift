@@ -44,6 +44,9 @@ package struct ItemAccess {
     /// Whether it is a collection held as trees.
     var isLarge: Bool { live?.isLarge ?? false }
 
+    /// How much memory the elements of a large collection take; 0 for every other item, which is small or of one piece.
+    package var elementBytes: Int { trees.0.bytes + trees.1.bytes }
+
     var source: PageSource { cache.source }
     var hashKey: SipHashKey { cache.core.configuration.indexKey }
 

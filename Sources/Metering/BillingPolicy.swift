@@ -84,12 +84,16 @@ package enum BillingPolicy {
     }
 
     /// A call on a collection, from the sums of ``itemChunks(byteCount:)`` over the elements each way.
+    ///
+    /// - Parameter answeredChunks: Those of the request that merely name elements which the response carries: like a key
+    ///   beside its value, a name does not count again. So a field that is read costs what a get does, and one that is not
+    ///   there what a miss does.
     @inlinable
     package static func collection(
-        keyBytes: Int, requestElementChunks: UInt64, responseElementChunks: UInt64
+        keyBytes: Int, requestElementChunks: UInt64, responseElementChunks: UInt64, answeredChunks: UInt64 = 0
     ) -> Charge {
         Charge(
-            operations: max(1, requestElementChunks &+ responseElementChunks),
+            operations: max(1, requestElementChunks &- answeredChunks &+ responseElementChunks),
             requestChunks: requestElementChunks > 0 ? requestElementChunks : chunks(byteCount: keyBytes),
             responseChunks: responseElementChunks)
     }

@@ -46,6 +46,28 @@ extension MeterRow {
         record(charge, bytesIn: keyBytes, bytesOut: valueBytes)
     }
 
+    /// A call on a collection, or one that names several items.
+    ///
+    /// - Parameters:
+    ///   - elementsIn: Elements in the request, or names of such.
+    ///   - isHit: Whether a read found its collection; nil for a write.
+    package func recordCollection(
+        _ charge: Charge, bytesIn: Int, bytesOut: Int, elementsIn: Int, elementsOut: Int, isHit: Bool?
+    ) {
+        record(charge, bytesIn: bytesIn, bytesOut: bytesOut)
+        if elementsIn > 0 { add(.elementsIn, UInt64(elementsIn)) }
+        if elementsOut > 0 { add(.elementsOut, UInt64(elementsOut)) }
+        if let isHit { add(isHit ? .hits : .misses, 1) }
+    }
+
+    /// A question whether items exist: each key counts as an element, and as a hit or a miss.
+    package func recordExistence(_ charge: Charge, keys: Int, keyBytes: Int, found: Int) {
+        record(charge, bytesIn: keyBytes, bytesOut: 0)
+        add(.elementsIn, UInt64(keys))
+        add(.hits, UInt64(found))
+        add(.misses, UInt64(keys - found))
+    }
+
     /// A call without key, value or element: ping, flush.
     @inlinable
     package func recordCall() {
@@ -70,7 +92,7 @@ extension MeterRow {
     package func recordRefusal(_ error: MartletError) {
         add(.calls, 1)
         switch error {
-        case .tooLarge, .rateLimited, .countLimited, .throttled:
+        case .tooLarge, .bodyTooLarge, .rateLimited, .countLimited, .throttled:
             add(.throttled, 1)
         case _ where error.row.httpStatus >= 500:
             add(.serverErrors, 1)

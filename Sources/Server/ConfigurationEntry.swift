@@ -25,6 +25,7 @@ package enum ConfigurationEntry: String, CaseIterable, Sendable {
     case topicRetainedMessages = "topic_retained_messages"
     case topicRetainedBytes = "topic_retained_bytes"
     case topicRetainedSeconds = "topic_retained_seconds"
+    case deliveryAllow = "delivery_allow"
     case maxItemBytes = "sizes.max_item_bytes"
     case maxElementBytes = "sizes.max_element_bytes"
     case maxMessageBytes = "sizes.max_message_bytes"
@@ -52,7 +53,7 @@ package enum ConfigurationEntry: String, CaseIterable, Sendable {
         case .topicHeartbeat:
             .decimal
         case .config, .dataDirectory, .http, .resp, .ops, .seal, .endpoint, .tlsCertificate, .tlsKey, .emulatorAdmin,
-            .logLevel, .logFormat:
+            .logLevel, .logFormat, .deliveryAllow:
             .text
         }
     }

@@ -15,6 +15,7 @@ import Musl
 final class Listeners: Sendable {
     let http: GatewayListener
     let operations: GatewayListener?
+    let emulator: EmulatorListener?
     private let tls: (box: TLSContextBox, files: TLSFiles)?
 
     init(_ configuration: ServeConfiguration, rooms: Rooms, logger: Logger) async throws {
@@ -25,8 +26,9 @@ final class Listeners: Sendable {
             tls = nil
         }
         let parts = GatewayParts(
-            service: rooms.service, limits: rooms.limits, routes: rooms.routes, executor: rooms.executor,
-            status: rooms.status, logger: logger)
+            service: rooms.service, limits: rooms.limits, routes: rooms.routes,
+            control: ControlRPCs(control: rooms.control), executor: rooms.executor, status: rooms.status, logger: logger
+        )
         let box = tls?.box
         http = try await Self.listen(
             .main, configuration.http, tls: box, loops: configuration.eventLoopCount, firstLane: 0, parts)
@@ -44,16 +46,44 @@ final class Listeners: Sendable {
             await http.shutDown(grace: .zero)
             throw error
         }
+        do {
+            emulator =
+                if let address = configuration.emulator?.admin {
+                    try await Self.listenForEmulator(address, http)
+                } else {
+                    nil
+                }
+        } catch {
+            await http.shutDown(grace: .zero)
+            await operations?.shutDown(grace: .zero)
+            throw error
+        }
+    }
+
+    private static func listenForEmulator(
+        _ address: ListenAddress, _ listener: GatewayListener
+    ) async throws -> EmulatorListener {
+        try await reporting(address) {
+            try await EmulatorListener(host: address.host, port: address.port, blocking: listener)
+        }
     }
 
     private static func listen(
         _ role: GatewayListener.Role, _ address: ListenAddress, tls: TLSContextBox?, loops: Int, firstLane: Int,
         _ parts: GatewayParts
     ) async throws -> GatewayListener {
-        do {
-            return try await GatewayListener(
+        try await reporting(address) {
+            try await GatewayListener(
                 role: role, host: address.host, port: address.port, tls: tls, eventLoops: loops, firstLane: firstLane,
                 parts: parts)
+        }
+    }
+
+    private static func reporting<Listener>(
+        _ address: ListenAddress, _ listen: () async throws -> Listener
+    ) async throws -> Listener {
+        do {
+            return try await listen()
         } catch let error as IOError {
             throw StartError("cannot listen on \(address): \(String(cString: strerror(error.errnoCode)))")
         } catch {
@@ -69,6 +99,7 @@ final class Listeners: Sendable {
     func shutDown(grace: TimeAmount) async {
         await http.shutDown(grace: grace)
         await operations?.shutDown(grace: .milliseconds(100))
+        await emulator?.shutDown()
     }
 }
 
@@ -123,6 +154,9 @@ struct ReadyLine {
             text += " ops=\(show(address, operations.address))"
         }
         text += " data-dir=\(configuration.dataDirectory) root-key=\(configuration.rootKeyPath)"
+        if let address = configuration.emulator?.admin, let emulator = listeners.emulator {
+            text += " emulator-admin=\(show(address, emulator.address))"
+        }
         self.text = text
     }
 

@@ -26,6 +26,7 @@ package enum MartletServer {
         // Before the ready line: whoever has read it may send signals.
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let listeners = try await Listeners(configuration, rooms: rooms, logger: logger)
+        let webhooks = try await WebhookService(configuration, rooms: rooms, listeners: listeners, logger: logger)
         ReadyLine(configuration, listeners).print()
         logger.info(
             "serving",
@@ -37,6 +38,7 @@ package enum MartletServer {
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(service: Maintenance(rooms: rooms, logger: logger)),
+                    .init(service: webhooks),
                     // Last, so that it is shut down first: requests end before what serves them does.
                     .init(
                         service: ListenerService(

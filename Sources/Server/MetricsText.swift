@@ -22,6 +22,7 @@ struct MetricsText {
         gauge("martlet_meter_rows_used", "Rows of the counter file in use.", [], rows.used)
         gauge("martlet_meter_rows_capacity", "Rows of the counter file.", [], rows.capacity)
         gauge("martlet_usage_folding", "1 while counters reach the ledger.", [], isFolding ? 1 : 0)
+        webhooks(service, snapshot)
         caches(service, snapshot)
     }
 
@@ -44,6 +45,15 @@ struct MetricsText {
             "martlet_compressed_stored_bytes_total", "Bytes of values that were compressed, after.", totals.storedBytes)
         counter("martlet_dictionary_trainings_total", "Dictionaries that were trained.", totals.trainings)
         gauge("martlet_dictionary_bytes", "What dictionaries take now.", [], totals.dictionaryBytes)
+    }
+
+    private mutating func webhooks(_ service: CacheService, _ snapshot: CatalogSnapshot) {
+        gauge("martlet_webhooks", "Webhooks in the catalog.", [], snapshot.webhooks.count)
+        let name = "martlet_webhook_messages_total"
+        header(name, "counter", "Messages for webhooks, by what became of them.")
+        for fate in WebhookFate.allCases {
+            sample(name, [("outcome", fate.rawValue)], String(service.webhookCounters[fate]))
+        }
     }
 
     private static func seconds(milliseconds: Int64) -> String {

@@ -2,6 +2,7 @@ import Access
 import Admission
 import CacheService
 import Catalog
+import Delivery
 import Engine
 import Foundation
 import Gateway
@@ -57,11 +58,11 @@ final class Rooms: Sendable {
             failures: FailureMemory(now: now), sizes: configuration.sizes, clock: clock, defaultTenant: defaultTenant,
             bodyBytes: max(64 << 20, configuration.memoryBytes / 8),
             topics: TopicHub(limits: TopicLimits(configuration)),
-            heartbeatMilliseconds: configuration.topics.heartbeatMilliseconds)
+            heartbeatMilliseconds: configuration.heartbeatMilliseconds, isEmulator: configuration.emulator != nil)
         relay.connect(service)
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority),
-            endpoint: configuration.endpoint)
+            endpoint: configuration.endpoint, outboundGuard: AddressGuard(allowed: configuration.deliveryAllow))
         try control.ensureSigningKey(now: now)
         try RootKeyFile(path: configuration.rootKeyPath).ensure(in: catalog)
         if configuration.isDevelopment {

@@ -1,3 +1,4 @@
+import Delivery
 import Logging
 import Tenancy
 
@@ -54,6 +55,7 @@ extension ServeConfiguration {
             ),
             sizes: try layers.sizes(),
             topics: try layers.topics(),
+            deliveryAllow: try layers.networks(.deliveryAllow),
             shutdownGraceSeconds: try layers.count(
                 .shutdownGrace, in: 0...ServeDefaults.maxShutdownGraceSeconds,
                 default: ServeDefaults.shutdownGraceSeconds
@@ -146,6 +148,21 @@ extension ConfigurationLayers {
             throw configured.refuse("must be at most \(range.upperBound) bytes, is \(quoted(configured.value))")
         }
         return value
+    }
+
+    /// Networks, separated by commas; none where nothing is configured.
+    fileprivate func networks(_ entry: ConfigurationEntry) throws(ConfigurationError) -> [NetworkBlock] {
+        guard let configured = try text(entry) else { return [] }
+        var networks: [NetworkBlock] = []
+        for part in configured.value.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let network = NetworkBlock(part.drop { $0 == " " }) else {
+                throw configured.refuse(
+                    "must be networks such as 10.0.0.0/8 or fd00::/8, separated by commas, with no bit set behind the "
+                        + "prefix; is \(quoted(configured.value))")
+            }
+            networks.append(network)
+        }
+        return networks
     }
 
     fileprivate func choice<Value>(

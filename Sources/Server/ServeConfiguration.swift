@@ -1,3 +1,4 @@
+import Delivery
 import Logging
 import Tenancy
 
@@ -28,6 +29,8 @@ package struct ServeConfiguration: Sendable {
     /// The sizes that hold where neither a cache nor its tenant sets its own.
     package var sizes: SizeDefaults
     package var topics: TopicConfiguration
+    /// Networks that are not the public Internet and may be called all the same.
+    package var deliveryAllow: [NetworkBlock]
     /// How long a drain waits for what is in flight.
     package var shutdownGraceSeconds: Int
     /// The name of the machine, for the certificate.
@@ -44,6 +47,13 @@ package struct ServeConfiguration: Sendable {
 
     package struct Emulator: Sendable, Equatable {
         package var admin: ListenAddress
+    }
+
+    /// How often a subscriber of a topic hears that its connection lives. The tests of client libraries, for which the
+    /// emulator is, expect several such messages within a few seconds.
+    package var heartbeatMilliseconds: Int64 {
+        guard emulator != nil else { return topics.heartbeatMilliseconds }
+        return min(topics.heartbeatMilliseconds, ServeDefaults.emulatorHeartbeatMilliseconds)
     }
 
     /// A file of the data directory.
@@ -68,6 +78,7 @@ package enum ServeDefaults {
     package static let shutdownGraceSeconds = 30
     package static let maxShutdownGraceSeconds = 3600
     package static let topicHeartbeatMilliseconds: Int64 = 10_000
+    package static let emulatorHeartbeatMilliseconds: Int64 = 1000
     package static let topicHeartbeatRange: ClosedRange<Int64> = 250...3_600_000
     package static let topicRetainedMessages = 1024
     package static let maxTopicRetainedMessages = 1_000_000
@@ -77,6 +88,8 @@ package enum ServeDefaults {
     package static let topicRetainedSeconds = 300
     package static let maxTopicRetainedSeconds = 86_400
     package static let maxEventLoops = 256
+    /// The lane of the webhooks, behind those of all listeners.
+    package static let webhookLane = 1024
     /// Below this the engine has no room to work in; it is most often a unit forgotten behind a number.
     package static let minMemoryBytes = 1 << 20
 }

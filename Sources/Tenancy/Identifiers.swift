@@ -26,13 +26,23 @@ package struct CacheID: RawRepresentable, Hashable, Comparable, Sendable {
     }
 }
 
-/// One wire protocol through which callers come in.
+/// The identity of a webhook: given once by the catalog and never reused.
+package struct WebhookID: RawRepresentable, Hashable, Sendable {
+    package let rawValue: UInt64
+
+    package init(rawValue: UInt64) {
+        self.rawValue = rawValue
+    }
+}
+
+/// One wire protocol through which callers come in, and the way out to webhooks.
 package enum Door: UInt8, CaseIterable, Sendable {
     case rest = 1
     case grpc = 2
     case grpcWeb = 3
     case webSocket = 4
     case resp = 5
+    case webhook = 6
 
     /// The door's name in usage rows, metrics and logs.
     package var name: String {
@@ -42,6 +52,7 @@ package enum Door: UInt8, CaseIterable, Sendable {
         case .grpcWeb: "grpc-web"
         case .webSocket: "websocket"
         case .resp: "resp"
+        case .webhook: "webhook"
         }
     }
 

@@ -16,6 +16,8 @@ extension MartletError {
             ErrorRow("NotFound", http: 404, grpc: 5)
         case .methodNotAllowed:
             ErrorRow("MethodNotAllowed", http: 405, grpc: 12)
+        case .unimplemented:
+            ErrorRow("Unimplemented", http: 501, grpc: 12)
         case .alreadyExists:
             ErrorRow("AlreadyExists", http: 409, grpc: 6)
         case .invalidArgument:
@@ -30,6 +32,8 @@ extension MartletError {
             ErrorRow("HeadersTooLarge", http: 431, grpc: 8, err: "request_size_limit_exceeded")
         case .requestTimeout:
             ErrorRow("RequestTimeout", http: 408, grpc: 4)
+        case .deadlineExceeded:
+            ErrorRow("DeadlineExceeded", http: 504, grpc: 4)
         case .expectationFailed:
             ErrorRow("ExpectationFailed", http: 417, grpc: 3)
         case .upgradeRequired:
@@ -50,6 +54,8 @@ extension MartletError {
             ErrorRow("RateLimited", http: 429, grpc: 8, err: limit.rateErr, resp: "THROTTLED")
         case .countLimited(let limit, _):
             ErrorRow("LimitExceeded", http: 429, grpc: 8, err: limit.rateErr, resp: "THROTTLED")
+        case .tooMany:
+            ErrorRow("LimitExceeded", http: 429, grpc: 8, resp: "THROTTLED")
         case .throttled:
             ErrorRow("Throttled", http: 429, grpc: 8, err: "operations_rate_limit_exceeded", resp: "THROTTLED")
         case .memoryExhausted:
@@ -75,6 +81,7 @@ extension MartletError {
         case .keyNotFound: "Key Not Found"
         case .notFound(let what): "\(what) Not Found"
         case .methodNotAllowed(let allowed): "this path answers \(allowed)"
+        case .unimplemented(let what): "\(what) is not offered here"
         case .alreadyExists(let what): "\(what) already exists"
         case .invalidArgument(let field, let reason): "\(field) \(reason)"
         case .malformed(let reason): reason
@@ -82,6 +89,7 @@ extension MartletError {
         case .uriTooLong(let limit): "the request target is longer than \(limit) bytes"
         case .headersTooLarge(let limit): "the header fields are larger than \(limit) bytes"
         case .requestTimeout: "the request did not arrive in time"
+        case .deadlineExceeded: "the deadline of the call is over"
         case .expectationFailed: "only the expectation 100-continue can be met"
         case .upgradeRequired: "only version 13 of the WebSocket protocol is spoken here"
         case .preconditionFailed: "the condition does not hold for the stored value"
@@ -92,6 +100,7 @@ extension MartletError {
         case .bodyTooLarge(let limit): "the body is over the request limit of \(limit) bytes"
         case .rateLimited(let limit, let value, _): "\(limit.rateNoun) are over the limit of \(value) a second"
         case .countLimited(let limit, let value): "the limit \(limit.rawValue) of \(value) is reached"
+        case .tooMany(let what, let limit): "there may be no more than \(limit) \(what)"
         case .throttled: "too many requests with false credentials"
         case .memoryExhausted: "the item does not fit into the memory that the cache may use"
         case .busy: "the server is busy"

@@ -16,6 +16,8 @@ package enum MartletError: Error, Equatable, Sendable {
     /// Another thing that was named does not exist: a tenant, an API key, a token, a path.
     case notFound(String)
     case methodNotAllowed(allowed: String)
+    /// A procedure that is not offered here.
+    case unimplemented(String)
     case alreadyExists(String)
     // Parameters
     case invalidArgument(field: String, reason: String)
@@ -26,6 +28,8 @@ package enum MartletError: Error, Equatable, Sendable {
     case uriTooLong(limit: Int)
     case headersTooLarge(limit: Int)
     case requestTimeout
+    /// The time that the caller gave is over.
+    case deadlineExceeded
     case expectationFailed
     /// A WebSocket handshake of a version that is not spoken.
     case upgradeRequired
@@ -40,6 +44,8 @@ package enum MartletError: Error, Equatable, Sendable {
     case bodyTooLarge(limit: Int)
     case rateLimited(limit: LimitName, value: UInt64, retryAfterMilliseconds: UInt64)
     case countLimited(limit: LimitName, value: UInt64)
+    /// As many as there may be of something that nobody configures.
+    case tooMany(String, limit: Int)
     /// Too many requests that carry no identity, or a false one.
     case throttled(retryAfterMilliseconds: UInt64)
     case memoryExhausted

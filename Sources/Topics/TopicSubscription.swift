@@ -54,6 +54,11 @@ package final class TopicSubscription {
     /// The next message wanted, on the topic's page: where a later subscription goes on after this one.
     package var position: TopicPosition { TopicPosition(sequence: next, page: fanout.page) }
 
+    /// Begins with what is published from now on, whatever is retained. To be called before the subscription is resumed.
+    package func skipNewest() {
+        wantsNewest = false
+    }
+
     package var isCancelled: Bool { subscriber == nil }
 
     /// Whether `next` alone says what it is to be handed.

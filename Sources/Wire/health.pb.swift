@@ -23,7 +23,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-package nonisolated struct HealthHealthCheckRequest: Sendable {
+package nonisolated struct Health_HealthCheckRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -36,12 +36,12 @@ package nonisolated struct HealthHealthCheckRequest: Sendable {
   package init() {}
 }
 
-package nonisolated struct HealthHealthCheckResponse: Sendable {
+package nonisolated struct Health_HealthCheckResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var status: HealthHealthCheckResponse.ServingStatus = .unknown
+  package var status: Health_HealthCheckResponse.ServingStatus = .unknown
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -78,7 +78,7 @@ package nonisolated struct HealthHealthCheckResponse: Sendable {
     }
 
     // The compiler won't synthesize support with the UNRECOGNIZED case.
-    package static let allCases: [HealthHealthCheckResponse.ServingStatus] = [
+    package static let allCases: [Health_HealthCheckResponse.ServingStatus] = [
       .unknown,
       .serving,
       .notServing,
@@ -94,7 +94,7 @@ package nonisolated struct HealthHealthCheckResponse: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "grpc.health.v1"
 
-nonisolated extension HealthHealthCheckRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Health_HealthCheckRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HealthCheckRequest"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0")
 
@@ -117,14 +117,14 @@ nonisolated extension HealthHealthCheckRequest: SwiftProtobuf.Message, SwiftProt
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: HealthHealthCheckRequest, rhs: HealthHealthCheckRequest) -> Bool {
+  package static func ==(lhs: Health_HealthCheckRequest, rhs: Health_HealthCheckRequest) -> Bool {
     if lhs.service != rhs.service {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension HealthHealthCheckResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Health_HealthCheckResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HealthCheckResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0")
 
@@ -147,13 +147,13 @@ nonisolated extension HealthHealthCheckResponse: SwiftProtobuf.Message, SwiftPro
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: HealthHealthCheckResponse, rhs: HealthHealthCheckResponse) -> Bool {
+  package static func ==(lhs: Health_HealthCheckResponse, rhs: Health_HealthCheckResponse) -> Bool {
     if lhs.status != rhs.status {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension HealthHealthCheckResponse.ServingStatus: SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Health_HealthCheckResponse.ServingStatus: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN\0\u{1}SERVING\0\u{1}NOT_SERVING\0\u{1}SERVICE_UNKNOWN\0")
 }

@@ -28,14 +28,14 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-package nonisolated struct ReflectionServerReflectionRequest: Sendable {
+package nonisolated struct Reflection_ServerReflectionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var host: String = String()
 
-  package var messageRequest: ReflectionServerReflectionRequest.OneOf_MessageRequest? = nil
+  package var messageRequest: Reflection_ServerReflectionRequest.OneOf_MessageRequest? = nil
 
   package var fileByFilename: String {
     get {
@@ -53,10 +53,10 @@ package nonisolated struct ReflectionServerReflectionRequest: Sendable {
     set {messageRequest = .fileContainingSymbol(newValue)}
   }
 
-  package var fileContainingExtension: ReflectionExtensionRequest {
+  package var fileContainingExtension: Reflection_ExtensionRequest {
     get {
       if case .fileContainingExtension(let v)? = messageRequest {return v}
-      return ReflectionExtensionRequest()
+      return Reflection_ExtensionRequest()
     }
     set {messageRequest = .fileContainingExtension(newValue)}
   }
@@ -82,7 +82,7 @@ package nonisolated struct ReflectionServerReflectionRequest: Sendable {
   package nonisolated enum OneOf_MessageRequest: Equatable, Sendable {
     case fileByFilename(String)
     case fileContainingSymbol(String)
-    case fileContainingExtension(ReflectionExtensionRequest)
+    case fileContainingExtension(Reflection_ExtensionRequest)
     case allExtensionNumbersOfType(String)
     case listServices(String)
 
@@ -91,7 +91,7 @@ package nonisolated struct ReflectionServerReflectionRequest: Sendable {
   package init() {}
 }
 
-package nonisolated struct ReflectionExtensionRequest: Sendable {
+package nonisolated struct Reflection_ExtensionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -105,15 +105,15 @@ package nonisolated struct ReflectionExtensionRequest: Sendable {
   package init() {}
 }
 
-package nonisolated struct ReflectionServerReflectionResponse: Sendable {
+package nonisolated struct Reflection_ServerReflectionResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var validHost: String = String()
 
-  package var originalRequest: ReflectionServerReflectionRequest {
-    get {_originalRequest ?? ReflectionServerReflectionRequest()}
+  package var originalRequest: Reflection_ServerReflectionRequest {
+    get {_originalRequest ?? Reflection_ServerReflectionRequest()}
     set {_originalRequest = newValue}
   }
   /// Returns true if `originalRequest` has been explicitly set.
@@ -121,36 +121,36 @@ package nonisolated struct ReflectionServerReflectionResponse: Sendable {
   /// Clears the value of `originalRequest`. Subsequent reads from it will return its default value.
   package mutating func clearOriginalRequest() {self._originalRequest = nil}
 
-  package var messageResponse: ReflectionServerReflectionResponse.OneOf_MessageResponse? = nil
+  package var messageResponse: Reflection_ServerReflectionResponse.OneOf_MessageResponse? = nil
 
-  package var fileDescriptorResponse: ReflectionFileDescriptorResponse {
+  package var fileDescriptorResponse: Reflection_FileDescriptorResponse {
     get {
       if case .fileDescriptorResponse(let v)? = messageResponse {return v}
-      return ReflectionFileDescriptorResponse()
+      return Reflection_FileDescriptorResponse()
     }
     set {messageResponse = .fileDescriptorResponse(newValue)}
   }
 
-  package var allExtensionNumbersResponse: ReflectionExtensionNumberResponse {
+  package var allExtensionNumbersResponse: Reflection_ExtensionNumberResponse {
     get {
       if case .allExtensionNumbersResponse(let v)? = messageResponse {return v}
-      return ReflectionExtensionNumberResponse()
+      return Reflection_ExtensionNumberResponse()
     }
     set {messageResponse = .allExtensionNumbersResponse(newValue)}
   }
 
-  package var listServicesResponse: ReflectionListServiceResponse {
+  package var listServicesResponse: Reflection_ListServiceResponse {
     get {
       if case .listServicesResponse(let v)? = messageResponse {return v}
-      return ReflectionListServiceResponse()
+      return Reflection_ListServiceResponse()
     }
     set {messageResponse = .listServicesResponse(newValue)}
   }
 
-  package var errorResponse: ReflectionErrorResponse {
+  package var errorResponse: Reflection_ErrorResponse {
     get {
       if case .errorResponse(let v)? = messageResponse {return v}
-      return ReflectionErrorResponse()
+      return Reflection_ErrorResponse()
     }
     set {messageResponse = .errorResponse(newValue)}
   }
@@ -158,19 +158,19 @@ package nonisolated struct ReflectionServerReflectionResponse: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_MessageResponse: Equatable, Sendable {
-    case fileDescriptorResponse(ReflectionFileDescriptorResponse)
-    case allExtensionNumbersResponse(ReflectionExtensionNumberResponse)
-    case listServicesResponse(ReflectionListServiceResponse)
-    case errorResponse(ReflectionErrorResponse)
+    case fileDescriptorResponse(Reflection_FileDescriptorResponse)
+    case allExtensionNumbersResponse(Reflection_ExtensionNumberResponse)
+    case listServicesResponse(Reflection_ListServiceResponse)
+    case errorResponse(Reflection_ErrorResponse)
 
   }
 
   package init() {}
 
-  fileprivate var _originalRequest: ReflectionServerReflectionRequest? = nil
+  fileprivate var _originalRequest: Reflection_ServerReflectionRequest? = nil
 }
 
-package nonisolated struct ReflectionFileDescriptorResponse: Sendable {
+package nonisolated struct Reflection_FileDescriptorResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -183,7 +183,7 @@ package nonisolated struct ReflectionFileDescriptorResponse: Sendable {
   package init() {}
 }
 
-package nonisolated struct ReflectionExtensionNumberResponse: Sendable {
+package nonisolated struct Reflection_ExtensionNumberResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -197,19 +197,19 @@ package nonisolated struct ReflectionExtensionNumberResponse: Sendable {
   package init() {}
 }
 
-package nonisolated struct ReflectionListServiceResponse: Sendable {
+package nonisolated struct Reflection_ListServiceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var service: [ReflectionServiceResponse] = []
+  package var service: [Reflection_ServiceResponse] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
-package nonisolated struct ReflectionServiceResponse: Sendable {
+package nonisolated struct Reflection_ServiceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -221,7 +221,7 @@ package nonisolated struct ReflectionServiceResponse: Sendable {
   package init() {}
 }
 
-package nonisolated struct ReflectionErrorResponse: Sendable {
+package nonisolated struct Reflection_ErrorResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -239,7 +239,7 @@ package nonisolated struct ReflectionErrorResponse: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "grpc.reflection.v1"
 
-nonisolated extension ReflectionServerReflectionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ServerReflectionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerReflectionRequest"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{4}\u{2}file_by_filename\0\u{3}file_containing_symbol\0\u{3}file_containing_extension\0\u{3}all_extension_numbers_of_type\0\u{3}list_services\0")
 
@@ -267,7 +267,7 @@ nonisolated extension ReflectionServerReflectionRequest: SwiftProtobuf.Message, 
         }
       }()
       case 5: try {
-        var v: ReflectionExtensionRequest?
+        var v: Reflection_ExtensionRequest?
         var hadOneofValue = false
         if let current = self.messageRequest {
           hadOneofValue = true
@@ -334,7 +334,7 @@ nonisolated extension ReflectionServerReflectionRequest: SwiftProtobuf.Message, 
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionServerReflectionRequest, rhs: ReflectionServerReflectionRequest) -> Bool {
+  package static func ==(lhs: Reflection_ServerReflectionRequest, rhs: Reflection_ServerReflectionRequest) -> Bool {
     if lhs.host != rhs.host {return false}
     if lhs.messageRequest != rhs.messageRequest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -342,7 +342,7 @@ nonisolated extension ReflectionServerReflectionRequest: SwiftProtobuf.Message, 
   }
 }
 
-nonisolated extension ReflectionExtensionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ExtensionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ExtensionRequest"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}containing_type\0\u{3}extension_number\0")
 
@@ -369,7 +369,7 @@ nonisolated extension ReflectionExtensionRequest: SwiftProtobuf.Message, SwiftPr
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionExtensionRequest, rhs: ReflectionExtensionRequest) -> Bool {
+  package static func ==(lhs: Reflection_ExtensionRequest, rhs: Reflection_ExtensionRequest) -> Bool {
     if lhs.containingType != rhs.containingType {return false}
     if lhs.extensionNumber != rhs.extensionNumber {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -377,7 +377,7 @@ nonisolated extension ReflectionExtensionRequest: SwiftProtobuf.Message, SwiftPr
   }
 }
 
-nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ServerReflectionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerReflectionResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}valid_host\0\u{3}original_request\0\u{4}\u{2}file_descriptor_response\0\u{3}all_extension_numbers_response\0\u{3}list_services_response\0\u{3}error_response\0")
 
@@ -390,7 +390,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
       case 1: try { try decoder.decodeSingularStringField(value: &self.validHost) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._originalRequest) }()
       case 4: try {
-        var v: ReflectionFileDescriptorResponse?
+        var v: Reflection_FileDescriptorResponse?
         var hadOneofValue = false
         if let current = self.messageResponse {
           hadOneofValue = true
@@ -403,7 +403,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
         }
       }()
       case 5: try {
-        var v: ReflectionExtensionNumberResponse?
+        var v: Reflection_ExtensionNumberResponse?
         var hadOneofValue = false
         if let current = self.messageResponse {
           hadOneofValue = true
@@ -416,7 +416,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
         }
       }()
       case 6: try {
-        var v: ReflectionListServiceResponse?
+        var v: Reflection_ListServiceResponse?
         var hadOneofValue = false
         if let current = self.messageResponse {
           hadOneofValue = true
@@ -429,7 +429,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
         }
       }()
       case 7: try {
-        var v: ReflectionErrorResponse?
+        var v: Reflection_ErrorResponse?
         var hadOneofValue = false
         if let current = self.messageResponse {
           hadOneofValue = true
@@ -479,7 +479,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionServerReflectionResponse, rhs: ReflectionServerReflectionResponse) -> Bool {
+  package static func ==(lhs: Reflection_ServerReflectionResponse, rhs: Reflection_ServerReflectionResponse) -> Bool {
     if lhs.validHost != rhs.validHost {return false}
     if lhs._originalRequest != rhs._originalRequest {return false}
     if lhs.messageResponse != rhs.messageResponse {return false}
@@ -488,7 +488,7 @@ nonisolated extension ReflectionServerReflectionResponse: SwiftProtobuf.Message,
   }
 }
 
-nonisolated extension ReflectionFileDescriptorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_FileDescriptorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FileDescriptorResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptor_proto\0")
 
@@ -511,14 +511,14 @@ nonisolated extension ReflectionFileDescriptorResponse: SwiftProtobuf.Message, S
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionFileDescriptorResponse, rhs: ReflectionFileDescriptorResponse) -> Bool {
+  package static func ==(lhs: Reflection_FileDescriptorResponse, rhs: Reflection_FileDescriptorResponse) -> Bool {
     if lhs.fileDescriptorProto != rhs.fileDescriptorProto {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension ReflectionExtensionNumberResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ExtensionNumberResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ExtensionNumberResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}base_type_name\0\u{3}extension_number\0")
 
@@ -545,7 +545,7 @@ nonisolated extension ReflectionExtensionNumberResponse: SwiftProtobuf.Message, 
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionExtensionNumberResponse, rhs: ReflectionExtensionNumberResponse) -> Bool {
+  package static func ==(lhs: Reflection_ExtensionNumberResponse, rhs: Reflection_ExtensionNumberResponse) -> Bool {
     if lhs.baseTypeName != rhs.baseTypeName {return false}
     if lhs.extensionNumber != rhs.extensionNumber {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -553,7 +553,7 @@ nonisolated extension ReflectionExtensionNumberResponse: SwiftProtobuf.Message, 
   }
 }
 
-nonisolated extension ReflectionListServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ListServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ListServiceResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0")
 
@@ -576,14 +576,14 @@ nonisolated extension ReflectionListServiceResponse: SwiftProtobuf.Message, Swif
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionListServiceResponse, rhs: ReflectionListServiceResponse) -> Bool {
+  package static func ==(lhs: Reflection_ListServiceResponse, rhs: Reflection_ListServiceResponse) -> Bool {
     if lhs.service != rhs.service {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension ReflectionServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServiceResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
 
@@ -606,14 +606,14 @@ nonisolated extension ReflectionServiceResponse: SwiftProtobuf.Message, SwiftPro
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionServiceResponse, rhs: ReflectionServiceResponse) -> Bool {
+  package static func ==(lhs: Reflection_ServiceResponse, rhs: Reflection_ServiceResponse) -> Bool {
     if lhs.name != rhs.name {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension ReflectionErrorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+nonisolated extension Reflection_ErrorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ErrorResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}error_code\0\u{3}error_message\0")
 
@@ -640,7 +640,7 @@ nonisolated extension ReflectionErrorResponse: SwiftProtobuf.Message, SwiftProto
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: ReflectionErrorResponse, rhs: ReflectionErrorResponse) -> Bool {
+  package static func ==(lhs: Reflection_ErrorResponse, rhs: Reflection_ErrorResponse) -> Bool {
     if lhs.errorCode != rhs.errorCode {return false}
     if lhs.errorMessage != rhs.errorMessage {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

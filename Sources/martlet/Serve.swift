@@ -94,15 +94,18 @@ struct Serve: AsyncParsableCommand {
     @Flag(
         inversion: .prefixedNo,
         help: Serve.help(
-            "With --dev: to stand in for the emulator of client libraries; not built yet, it has no effect.",
+            """
+            With --dev: stand in for the emulator of client libraries. Callers on this machine need no credential, and \
+            calls of gRPC may order faults.
+            """,
             .emulator, "no")
     )
     var emulator: Bool?
 
     @Option(
         help: Serve.help(
-            "Where the emulator is to be told to block and unblock; a loopback address; not built yet.", .emulatorAdmin,
-            ServeDefaults.emulatorAdmin, value: "host:port"))
+            "With --emulator: where GET /block and GET /unblock shut and open the --http port; a loopback address.",
+            .emulatorAdmin, ServeDefaults.emulatorAdmin, value: "host:port"))
     var emulatorAdmin: String?
 
     @Option(
@@ -148,6 +151,14 @@ struct Serve: AsyncParsableCommand {
             .topicRetainedSeconds, "\(ServeDefaults.topicRetainedSeconds)", value: "seconds"))
     var topicRetainedSeconds: String?
 
+    @Option(
+        help: Serve.help(
+            """
+            Networks apart from the public Internet that webhooks may call, such as 10.0.0.0/8, separated by commas.
+            """,
+            .deliveryAllow, "none", value: "cidr"))
+    var deliveryAllow: String?
+
     func run() async throws {
         let configuration: ServeConfiguration
         do {
@@ -190,6 +201,7 @@ struct Serve: AsyncParsableCommand {
         flags.set(.topicRetainedMessages, topicRetainedMessages)
         flags.set(.topicRetainedBytes, topicRetainedBytes)
         flags.set(.topicRetainedSeconds, topicRetainedSeconds)
+        flags.set(.deliveryAllow, deliveryAllow)
         return flags
     }
 

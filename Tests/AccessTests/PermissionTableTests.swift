@@ -133,7 +133,8 @@ import Testing
         (.manageTenants, [.root]), (.mintSuperUserKey, [.root]), (.rotateSigningKeys, [.root]),
         (.manageCaches, [.root, .superUser]), (.flushCache, [.root, .superUser]),
         (.mintDataKey, [.root, .superUser]), (.mintToken, [.root, .superUser]),
-        (.manageCredentials, [.root, .superUser]), (.listSigningKeys, [.root, .superUser]),
+        (.manageCredentials, [.root, .superUser]), (.manageWebhooks, [.root, .superUser]),
+        (.listSigningKeys, [.root, .superUser]), (.manageTenantSigningKeys, [.root, .superUser]),
         (.readUsage, [.root, .superUser]), (.readAudit, [.root, .superUser]),
     ]
 

@@ -83,6 +83,15 @@ struct ControlPermissionTests {
         Row("rotate signing keys", tenants: false) { control, caller, _ in
             _ = try control.rotateSigningKey(caller: caller)
         },
+        Row("create a cache", tenants: true) { control, caller, tenant in
+            try control.createCache(try CacheName("new"), tenant: tenant, caller: caller)
+        },
+        Row("make a signing key of the tenant", tenants: true) { control, caller, tenant in
+            _ = try control.createTenantSigningKey(ttlMinutes: 5, tenant: tenant, caller: caller)
+        },
+        Row("list signing keys of the tenant", tenants: true) { control, caller, tenant in
+            _ = try control.tenantSigningKeys(PageRequest(), tenant: tenant, caller: caller)
+        },
         Row("read usage", tenants: true) { control, caller, tenant in
             _ = try control.usage(UsageRequest(), tenant: tenant, caller: caller)
         },

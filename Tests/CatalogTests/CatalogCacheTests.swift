@@ -35,6 +35,27 @@ struct CatalogCacheTests {
         #expect(!created && found == made && catalog.currentVersion == version)
     }
 
+    @Test func createMakesOnceAndLeavesWhatIsThere() throws {
+        let name = try cacheName("shop")
+        let made = try catalog.createCache(name, tenant: tenant, owner: "key 1", actor: "key 1")
+        #expect(made.limits == Limits() && made.labels.isEmpty && made.compression == .off && made.owner == "key 1")
+        #expect(catalog.snapshot.cache(made.id) == made)
+        let version = catalog.currentVersion
+        #expect(throws: MartletError.alreadyExists("Cache")) {
+            try catalog.createCache(name, tenant: tenant, owner: "key 2", actor: "key 2")
+        }
+        #expect(throws: MartletError.notFound("Tenant")) {
+            try catalog.createCache(name, tenant: TenantID(rawValue: 99), owner: "o", actor: "a")
+        }
+        #expect(catalog.currentVersion == version && catalog.snapshot.cache(made.id) == made)
+        #expect(try catalog.actions().first == "cache.create shop")
+        // Once it is gone, its name is free.
+        try catalog.deleteCache(name, tenant: tenant, actor: "a")
+        let again = try catalog.createCache(name, tenant: tenant, owner: "o", actor: "a")
+        #expect(again.id != made.id)
+        #expect(try catalog.freshlyLoadedState() == catalog.snapshot.state)
+    }
+
     @Test func namesAreFoundByTheirBytesAlone() throws {
         // One letter, spelt in two ways: equal to Swift, two names to Martlet.
         let composed = try cacheName("caf\u{E9}")
@@ -63,6 +84,9 @@ struct CatalogCacheTests {
         let refusal = MartletError.countLimited(limit: .maxCaches, value: 2)
         #expect(throws: refusal) {
             try catalog.putCache(try cacheName("c"), tenant: team.id, owner: "o", actor: "a")
+        }
+        #expect(throws: refusal) {
+            try catalog.createCache(try cacheName("c"), tenant: team.id, owner: "o", actor: "a")
         }
         // Neither a change of one that is there nor another tenant is held up.
         _ = try catalog.putCache(try cacheName("a"), tenant: team.id, labels: ["x": "y"], owner: "o", actor: "a")

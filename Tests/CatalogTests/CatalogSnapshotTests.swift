@@ -94,7 +94,7 @@ struct CatalogSnapshotTests {
         let tenant = tenants[Int.random(in: 0..<tenants.count, using: &generator)].id
         let key = "key \(Int.random(in: 0..<12, using: &generator))"
         let token = "token \(Int.random(in: 0..<step + 1, using: &generator))"
-        switch Int.random(in: 0..<18, using: &generator) {
+        switch Int.random(in: 0..<21, using: &generator) {
         case 0, 1:
             var limits = Limits()
             limits[.maxCaches] = UInt64(3 + number)
@@ -124,6 +124,14 @@ struct CatalogSnapshotTests {
         case 16:
             clock.advance(milliseconds: 400_000)
             _ = try catalog.purge(now: clock.now())
+        case 17:
+            let key = makeTenantSigningKey(
+                "own \(step % 9)", tenant: tenant, createdAt: clock.now(), lifetimeMinutes: Int64(number))
+            try catalog.insertTenantSigningKey(key, actor: "a")
+        case 18:
+            try catalog.revokeTenantSigningKey(kid: "own \(step % 9)", tenant: tenant, actor: "a")
+        case 19:
+            _ = try catalog.createCache(try CacheName("cache \(number)"), tenant: tenant, owner: "o", actor: "a")
         default:
             try catalog.setRootKeyHash(makeHash("\(step)"), actor: "a")
         }
@@ -142,5 +150,9 @@ struct CatalogSnapshotTests {
             before.isRevoked(tokenID: $0) != after.isRevoked(tokenID: $0)
         }
         #expect(Set(tokens).isSubset(of: change.tokens), comment)
+        let signingKeys = (0..<9).map { "own \($0)" }.filter {
+            before.tenantSigningKey(kid: $0) != after.tenantSigningKey(kid: $0)
+        }
+        #expect(Set(signingKeys).isSubset(of: change.tenantSigningKeys), comment)
     }
 }

@@ -78,6 +78,7 @@ struct CatalogTenantTests {
             _ = try catalog.putCache(try cacheName("shop"), tenant: owner, owner: "o", actor: "a")
             try catalog.insertKey(makeKey("key \(suffix)", tenant: owner), actor: "a")
             try catalog.insertToken(makeToken("token \(suffix)", tenant: owner), actor: "a")
+            try catalog.insertTenantSigningKey(makeTenantSigningKey("kid \(suffix)", tenant: owner), actor: "a")
         }
         try catalog.deleteTenant(name, actor: "root")
         let snapshot = catalog.snapshot
@@ -86,6 +87,7 @@ struct CatalogTenantTests {
         #expect(snapshot.cacheCount(of: tenant.id) == 0)
         #expect(!snapshot.isLive(apiKeyID: "key team") && snapshot.apiKey(hash: makeHash("key team")) == nil)
         #expect(snapshot.isRevoked(tokenID: "token team"))
+        #expect(snapshot.tenantSigningKey(kid: "kid team") == nil && snapshot.tenantSigningKey(kid: "kid home") != nil)
 
         #expect(snapshot.cache(tenant: home, name: try cacheName("shop")) != nil)
         #expect(snapshot.isLive(apiKeyID: "key home") && !snapshot.isRevoked(tokenID: "token home"))
@@ -93,7 +95,7 @@ struct CatalogTenantTests {
 
         let event = try #require(try catalog.audit(of: tenant.id, PageRequest(limit: 1)).items.first)
         #expect(event.action == "tenant.delete" && event.subject == "team")
-        #expect(event.detail == #"{"caches":1,"keys":1,"tokens":1}"#)
+        #expect(event.detail == #"{"caches":1,"keys":1,"signing_keys":1,"tokens":1}"#)
     }
 
     @Test func aLaterTenantOfTheSameNameIsAnother() throws {

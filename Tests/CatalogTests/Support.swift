@@ -93,6 +93,14 @@ func makeToken(
         expiresAt: now.adding(milliseconds: lifetimeSeconds * 1000), mintedBy: "root")
 }
 
+func makeTenantSigningKey(
+    _ kid: String, tenant: TenantID, createdAt: Timestamp = testClock.now(), lifetimeMinutes: Int64 = 30
+) -> TenantSigningKeyRecord {
+    TenantSigningKeyRecord(
+        kid: kid, tenant: tenant, publicPEM: "public \(kid)", createdAt: createdAt,
+        expiresAt: createdAt.adding(milliseconds: lifetimeMinutes * 60_000))
+}
+
 func makeSigningKey(_ kid: String, createdAt: Timestamp = testClock.now()) -> SigningKeyRecord {
     SigningKeyRecord(kid: kid, privatePEM: "private \(kid)", publicPEM: "public \(kid)", createdAt: createdAt)
 }

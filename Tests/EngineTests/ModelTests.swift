@@ -82,7 +82,10 @@ private struct Run {
 
     mutating func randomCondition(_ old: [UInt8]?) -> SetCondition {
         let hash = pick([engine.hash(of: old ?? []), engine.hash(of: [9])])
-        return pick([.always, .always, .always, .ifAbsent, .ifPresent, .ifHashIn([hash]), .ifHashNotIn([hash])])
+        return pick([
+            .always, .always, .always, .ifAbsent, .ifPresent, .ifHashIn([hash]), .ifHashNotIn([hash]),
+            .ifPresentAndHashNotIn([hash]), .ifAbsentOrHashIn([hash]),
+        ])
     }
 
     func holds(_ condition: SetCondition, for value: [UInt8]?) -> Bool {
@@ -92,6 +95,8 @@ private struct Run {
         case .ifPresent: value != nil
         case .ifHashIn(let hashes): value.map { hashes.contains(engine.hash(of: $0)) } ?? false
         case .ifHashNotIn(let hashes): value.map { !hashes.contains(engine.hash(of: $0)) } ?? true
+        case .ifPresentAndHashNotIn(let hashes): value.map { !hashes.contains(engine.hash(of: $0)) } ?? false
+        case .ifAbsentOrHashIn(let hashes): value.map { hashes.contains(engine.hash(of: $0)) } ?? true
         }
     }
 

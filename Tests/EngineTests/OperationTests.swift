@@ -91,7 +91,10 @@ import Testing
             (.ifHashIn([old]), false, true), (.ifHashIn([other, old]), false, true), (.ifHashIn([other]), false, false),
             (.ifHashIn([]), false, false), (.ifHashNotIn([old]), true, false),
             (.ifHashNotIn([other, old]), true, false), (.ifHashNotIn([other]), true, true),
-            (.ifHashNotIn([]), true, true),
+            (.ifHashNotIn([]), true, true), (.ifPresentAndHashNotIn([old]), false, false),
+            (.ifPresentAndHashNotIn([other]), false, true), (.ifPresentAndHashNotIn([]), false, true),
+            (.ifAbsentOrHashIn([old]), true, true), (.ifAbsentOrHashIn([other]), true, false),
+            (.ifAbsentOrHashIn([]), true, false),
         ]
         for (condition, absent, present) in cases {
             _ = cache.remove("key".utf8)

@@ -224,4 +224,29 @@ struct SetTests {
         }
         #expect(try cache.pairs("d") == [text("a"): text("1")])
     }
+
+    @Test(arguments: [40, 4000]) func aSnapshotHasEachMemberAtAPlace(_ count: Int) throws {
+        let cache = makeDictSetCache()
+        let members = (0..<count).map { number($0) }
+        try cache.addMembers("s", members)
+        let snapshot = try #require(try cache.item("s") { (item) throws(MartletError) in try item.setSnapshot() })
+        try cache.removeMembers("s", Array(members.prefix(20)))
+        var found: [Bytes] = []
+        for place in 0..<snapshot.count { try snapshot.withMember(at: place) { found.append(Bytes($0)) } }
+        #expect(found.count == count && Set(found) == Set(members))
+        // What does not exist is not lent.
+        for place in [-1, count] { try snapshot.withMember(at: place) { _ in Issue.record("no member is there") } }
+    }
+
+    @Test func theElementsOfALargeSetTakeMemory() throws {
+        let cache = makeDictSetCache()
+        func bytes() throws -> Int {
+            try cache.item("s") { (item) throws(MartletError) in item.elementBytes }
+        }
+        #expect(try bytes() == 0)
+        try cache.addMembers("s", [number(1)])
+        #expect(try bytes() == 0)
+        try cache.addMembers("s", (0..<4000).map { number($0) })
+        #expect(try bytes() > 4000 * number(1).count)
+    }
 }

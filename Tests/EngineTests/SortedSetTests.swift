@@ -381,6 +381,24 @@ import Testing
         #expect(last == [Double(size - 1), Double(size - 2)])
     }
 
+    @Test(arguments: [30, 3000])
+    func aSnapshotKnowsTheRanksThatWere(size: Int) throws {
+        let harness = CollectionHarness()
+        // Three of each score, beside each other.
+        try harness.add("z", (0..<size).map { (Double($0 / 3), "m\(10_000 + $0)".raw) })
+        let snapshot = try #require(
+            try harness.with("z") { (item) throws(MartletError) in try item.sortedSetSnapshot() })
+        _ = try harness.removeMembers("z", ["m10003".raw])
+        for index in 0..<size {
+            let found = try "m\(10_000 + index)".raw.withUnsafeBytes { try snapshot.rank(of: $0) }
+            #expect(found?.rank == index && found?.score == Double(index / 3))
+            #expect(try snapshot.ranks(scored: Double(index / 3)) == index / 3 * 3..<index / 3 * 3 + 3)
+        }
+        #expect(try "none".raw.withUnsafeBytes { try snapshot.rank(of: $0) } == nil)
+        #expect(try snapshot.ranks(scored: 0.5) == 3..<3)
+        #expect(try snapshot.ranks(scored: .infinity) == size..<size)
+    }
+
     @Test func ofSixteenByteMembersAHundredLieInUnderTwoThousandBytes() throws {
         let harness = CollectionHarness()
         try harness.add("z", (0..<100).map { (Double($0), "member-\(100_000_000 + $0)".raw) })

@@ -47,6 +47,14 @@ import Testing
             BillingPolicy.collection(keyBytes: 5, requestElementChunks: 0, responseElementChunks: 0).operations == 1)
     }
 
+    /// Three fields are asked for; two are there, one of them with a value of 1500 bytes.
+    @Test func aNameBesideItsElementCountsOnce() {
+        let get = BillingPolicy.collection(
+            keyBytes: 5, requestElementChunks: 3, responseElementChunks: 3, answeredChunks: 2)
+        #expect(get == Charge(operations: 4, requestChunks: 3, responseChunks: 3))
+        #expect(literal(get) == 6)
+    }
+
     @Test func messagesCountOncePublishedAndOncePerDelivery() {
         #expect(BillingPolicy.message(byteCount: 102) * 10 == 10)
         #expect(BillingPolicy.message(byteCount: 512) == 1)

@@ -86,6 +86,30 @@ import Testing
         #expect(try counted { $0.recordCall() } == [.calls: 1, .operations: 1])
     }
 
+    @Test func collectionsRecordTheirElements() throws {
+        let charge = Charge(operations: 5, requestChunks: 2, responseChunks: 3)
+        #expect(
+            try counted {
+                $0.recordCollection(charge, bytesIn: 20, bytesOut: 30, elementsIn: 2, elementsOut: 3, isHit: true)
+            } == [
+                .calls: 1, .operations: 5, .requestChunks: 2, .responseChunks: 3, .bytesIn: 20, .bytesOut: 30,
+                .elementsIn: 2, .elementsOut: 3, .hits: 1,
+            ])
+        let least = Charge(operations: 1, requestChunks: 1, responseChunks: 0)
+        for (isHit, counts) in [(false, [.misses: 1]), (nil, [:])] as [(Bool?, [Meter: UInt64])] {
+            let base: [Meter: UInt64] = [.calls: 1, .operations: 1, .requestChunks: 1, .bytesIn: 3]
+            #expect(
+                try counted {
+                    $0.recordCollection(least, bytesIn: 3, bytesOut: 0, elementsIn: 0, elementsOut: 0, isHit: isHit)
+                } == base.merging(counts) { $1 })
+        }
+        #expect(
+            try counted { $0.recordExistence(charge, keys: 2, keyBytes: 7, found: 1) } == [
+                .calls: 1, .operations: 5, .requestChunks: 2, .responseChunks: 3, .bytesIn: 7, .elementsIn: 2,
+                .hits: 1, .misses: 1,
+            ])
+    }
+
     @Test func onlyTheCallersOwnFaultsAreBilled() throws {
         #expect(
             try counted { $0.recordRefusal(.permissionDenied("x")) } == [.calls: 1, .clientErrors: 1, .operations: 1])

@@ -1,3 +1,4 @@
+import Delivery
 import Logging
 import Tenancy
 import Testing
@@ -108,6 +109,7 @@ struct ConfigurationTests {
             (.logLevel, "debug"), (.logFormat, "json"), (.shutdownGrace, "5"), (.maxItemBytes, "100"),
             (.maxElementBytes, "101"), (.maxMessageBytes, "102"), (.maxKeyBytes, "103"), (.topicHeartbeat, "2.5"),
             (.topicRetainedMessages, "7"), (.topicRetainedBytes, "64KiB"), (.topicRetainedSeconds, "8"),
+            (.deliveryAllow, "10.0.0.0/8,fd00::/8"),
         ]
     ) func aValueMeansTheSameWhereverItStands(entry: ConfigurationEntry, value: String) throws {
         let directory = try TemporaryDirectory()
@@ -124,6 +126,17 @@ struct ConfigurationTests {
     }
 
     // MARK: - Values
+
+    @Test func networksThatMayBeCalledAreListed() throws {
+        #expect(try load().deliveryAllow.isEmpty)
+        let networks = try load([.deliveryAllow: "10.1.0.0/16, fd00::/8,127.0.0.1"]).deliveryAllow
+        #expect(networks.map(\.description) == ["10.1.0.0/16", "fd00::/8", "127.0.0.1/32"])
+    }
+
+    @Test(arguments: ["", ",", "10.0.0.0/8,", "10.0.0.1/8", "localhost", "10.0.0.0/33", "10.0.0.0/8;::1", "all"])
+    func aNetworkThatIsNoneIsRefused(text: String) {
+        #expect(throws: ConfigurationError.self) { try load([.deliveryAllow: text]) }
+    }
 
     @Test(
         arguments: [
@@ -267,6 +280,14 @@ struct ConfigurationTests {
         #expect(throws: ConfigurationError.self) { try load([.tlsCertificate: "c"]) }
         #expect(throws: ConfigurationError.self) { try load([.tlsKey: "k"]) }
         #expect(throws: ConfigurationError.self) { try load([.tlsCertificate: "c", .tlsKey: "k"], on: [.dev]) }
+    }
+
+    @Test func theEmulatorsHeartbeatsComeAtLeastOnceASecond() throws {
+        #expect(try load(on: [.dev]).heartbeatMilliseconds == 10_000)
+        #expect(try load(on: [.dev, .emulator]).heartbeatMilliseconds == 1000)
+        #expect(try load([.topicHeartbeat: "30"], on: [.dev, .emulator]).heartbeatMilliseconds == 1000)
+        #expect(try load([.topicHeartbeat: "0.5"], on: [.dev, .emulator]).heartbeatMilliseconds == 500)
+        #expect(try load([.topicHeartbeat: "30"], on: [.dev]).heartbeatMilliseconds == 30_000)
     }
 
     @Test func theEmulatorNeedsDevelopmentAndALoopbackAdmin() throws {

@@ -6,13 +6,15 @@ import Testing
     /// One of each case, so that what holds for all of them can be tested.
     private static let all: [MartletError] = [
         .missingCredential, .invalidCredential, .expiredCredential, .revokedCredential, .permissionDenied("x"),
-        .cacheNotFound, .keyNotFound, .notFound("Tenant"), .methodNotAllowed(allowed: "GET"), .alreadyExists("x"),
+        .cacheNotFound, .keyNotFound, .notFound("Tenant"), .methodNotAllowed(allowed: "GET"),
+        .unimplemented("x"), .alreadyExists("x"),
         .invalidArgument(field: "x", reason: "y"), .malformed("x"), .unsupportedEncoding,
         .uriTooLong(limit: 1), .headersTooLarge(limit: 1),
         .requestTimeout, .expectationFailed, .upgradeRequired, .preconditionFailed, .wrongType, .notAnInteger,
         .integerOverflow, .tooLarge(limit: .maxMessageBytes, value: 1), .bodyTooLarge(limit: 1),
         .rateLimited(limit: .maxPublishPerSecond, value: 1, retryAfterMilliseconds: 1),
-        .countLimited(limit: .maxSubscriptions, value: 1), .throttled(retryAfterMilliseconds: 1), .memoryExhausted,
+        .countLimited(limit: .maxSubscriptions, value: 1), .tooMany("webhooks", limit: 1),
+        .throttled(retryAfterMilliseconds: 1), .memoryExhausted,
         .busy(retryAfterMilliseconds: 1), .unavailable("x"), .internalFailure("x"),
     ]
 
@@ -54,6 +56,12 @@ import Testing
         #expect(row.httpStatus == 415)
         // UNIMPLEMENTED, as gRPC itself answers a compression that it does not have.
         #expect(row.grpcStatus == 12 && row.respPrefix == "ERR" && row.webSocketClose == 1003)
+    }
+
+    @Test func aCallThatIsNotOfferedHasItsOwnCodes() {
+        let error = MartletError.unimplemented("a vector index")
+        #expect(error.row == ErrorRow("Unimplemented", http: 501, grpc: 12))
+        #expect(error.message == "a vector index is not offered here")
     }
 
     @Test func otherVersionsOfTheWebSocketProtocolAreToldWhichIsSpoken() {

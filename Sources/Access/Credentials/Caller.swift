@@ -24,9 +24,13 @@ package final class Caller: Sendable {
     /// Nil for a credential that does not expire.
     package let expiresAt: Timestamp?
     package let grant: Grant
+    /// The signing key of the tenant by which the tenant itself gave the credential; nil for what Martlet gave. The
+    /// credential ends with that key, and cannot be revoked by itself.
+    package let signingKeyID: String?
 
     private init(
-        kind: Kind, tenant: TenantID, credentialID: String, tokenID: String?, expiresAt: Timestamp?, grant: Grant
+        kind: Kind, tenant: TenantID, credentialID: String, tokenID: String?, expiresAt: Timestamp?, grant: Grant,
+        signingKeyID: String? = nil
     ) {
         self.kind = kind
         self.tenant = tenant
@@ -34,6 +38,7 @@ package final class Caller: Sendable {
         self.tokenID = tokenID
         self.expiresAt = expiresAt
         self.grant = grant
+        self.signingKeyID = signingKeyID
     }
 
     /// The operator. It manages every tenant, but reaches data in tenant `default` only: that is the tenant of the
@@ -41,6 +46,20 @@ package final class Caller: Sendable {
     package static func root(defaultTenant: TenantID) -> Caller {
         Caller(
             kind: .root, tenant: defaultTenant, credentialID: "root", tokenID: nil, expiresAt: nil, grant: .superUser
+        )
+    }
+
+    /// Whoever shows no credential to a server that stands in for the emulator: a super-user of tenant `default`.
+    ///
+    /// That is safe for what such a server is: it exists only with `--dev --emulator`, so nobody's data lies there but a
+    /// developer's own; the doors let it through only for requests that name the server by a loopback name and come from
+    /// no page of elsewhere, and never to `/v1/admin`. It is not the operator: other tenants stay out of its reach. Its
+    /// id is no key's, and no credential can be parsed to it: who it is, is told by the identity of the one object that
+    /// the service makes.
+    package static func emulator(defaultTenant: TenantID) -> Caller {
+        Caller(
+            kind: .superUser, tenant: defaultTenant, credentialID: "emulator", tokenID: nil, expiresAt: nil,
+            grant: .superUser
         )
     }
 
@@ -59,6 +78,16 @@ package final class Caller: Sendable {
         Caller(
             kind: .token, tenant: claims.tenant, credentialID: claims.id, tokenID: claims.tokenID,
             expiresAt: claims.expiresAt, grant: .permissions(claims.permissions)
+        )
+    }
+
+    /// The holder of a token that the tenant signed itself, verified as well. It has no id of its own, so it goes by
+    /// that of its key.
+    package static func token(_ claims: TenantTokenClaims, signedBy key: TenantSigningKey) -> Caller {
+        Caller(
+            kind: .token, tenant: key.tenant, credentialID: key.publicKey.kid, tokenID: nil,
+            expiresAt: min(claims.expiresAt, key.expiresAt), grant: .permissions(claims.permissions),
+            signingKeyID: key.publicKey.kid
         )
     }
 

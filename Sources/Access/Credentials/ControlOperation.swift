@@ -10,7 +10,10 @@ package enum ControlOperation: CaseIterable, Hashable, Sendable {
     case mintDataKey
     case mintToken
     case manageCredentials
+    case manageWebhooks
     case listSigningKeys
+    /// Those with which a tenant signs tokens itself.
+    case manageTenantSigningKeys
     case readUsage
     case readAudit
 
@@ -18,8 +21,8 @@ package enum ControlOperation: CaseIterable, Hashable, Sendable {
     package var callers: Set<Caller.Kind> {
         switch self {
         case .manageTenants, .mintSuperUserKey, .rotateSigningKeys: [.root]
-        case .manageCaches, .flushCache, .mintDataKey, .mintToken, .manageCredentials, .listSigningKeys, .readUsage,
-            .readAudit:
+        case .manageCaches, .flushCache, .mintDataKey, .mintToken, .manageCredentials, .manageWebhooks,
+            .listSigningKeys, .manageTenantSigningKeys, .readUsage, .readAudit:
             [.root, .superUser]
         }
     }
@@ -34,7 +37,9 @@ package enum ControlOperation: CaseIterable, Hashable, Sendable {
         case .mintDataKey: "making an API key"
         case .mintToken: "making a token"
         case .manageCredentials: "managing keys and tokens"
+        case .manageWebhooks: "managing webhooks"
         case .listSigningKeys: "listing signing keys"
+        case .manageTenantSigningKeys: "managing a tenant's signing keys"
         case .readUsage: "reading usage"
         case .readAudit: "reading the audit log"
         }

@@ -64,6 +64,25 @@ package enum MintingRules {
         return try lifetime(seconds: seconds, ceiling: TTL.ceilingMilliseconds / 1000, now: now, field: field).expiresAt
     }
 
+    /// How long a tenant's signing key may live: a year.
+    package static let signingKeyMinutesCeiling: UInt64 = 525_600
+
+    /// When a tenant's signing key expires.
+    ///
+    /// - Throws: as ``tokenLifetime(seconds:ceilingSeconds:now:field:)``, in minutes.
+    package static func signingKeyExpiry(
+        minutes: Int64, now: Timestamp, field: String = "ttl_minutes"
+    ) throws(MartletError) -> Timestamp {
+        guard minutes > 0 else {
+            throw .invalidArgument(field: field, reason: "must be greater than zero")
+        }
+        guard UInt64(minutes) <= signingKeyMinutesCeiling else {
+            throw .invalidArgument(field: field, reason: "must be at most \(signingKeyMinutesCeiling)")
+        }
+        let ceiling = signingKeyMinutesCeiling * 60
+        return try lifetime(seconds: minutes * 60, ceiling: ceiling, now: now, field: field).expiresAt
+    }
+
     private static func lifetime(
         seconds: Int64, ceiling: UInt64, now: Timestamp, field: String
     ) throws(MartletError) -> (issuedAt: Timestamp, expiresAt: Timestamp) {

@@ -61,6 +61,11 @@ struct EllipticKey: ~Copyable {
         return (x, y)
     }
 
+    /// The private number, 32 bytes; nil for a public key. Whoever has it can sign.
+    var privateNumber: [UInt8]? {
+        coordinate(OSSL_PKEY_PARAM_PRIV_KEY)
+    }
+
     private static func isOnCurve(_ key: OpaquePointer) -> Bool {
         guard EVP_PKEY_get_base_id(key) == EVP_PKEY_EC else { return false }
         var name = [CChar](repeating: 0, count: 64)
@@ -78,7 +83,8 @@ struct EllipticKey: ~Copyable {
             ERR_clear_error()
             return nil
         }
-        defer { BN_free(number) }
+        // Overwritten, for it may be the private one.
+        defer { BN_clear_free(number) }
         var bytes = [UInt8](repeating: 0, count: Self.coordinateByteCount)
         let written = BN_bn2binpad(number, &bytes, CInt(Self.coordinateByteCount))
         return written == CInt(Self.coordinateByteCount) ? bytes : nil

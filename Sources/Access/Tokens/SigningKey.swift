@@ -30,16 +30,18 @@ package struct PublicSigningKey: Hashable, Sendable {
     }
 
     /// The key as a member of a JWK set (RFC 7517 and RFC 7518 section 6.2).
-    package var jwk: JSONValue {
-        .members([
-            "kty": .string("EC"),
-            "crv": .string("P-256"),
-            "x": .string(Base64.encode(x, .url)),
-            "y": .string(Base64.encode(y, .url)),
-            "kid": .string(kid),
-            "alg": .string("ES256"),
-            "use": .string("sig"),
-        ])
+    package var jwk: JSONValue { .object(members) }
+
+    fileprivate var members: [JSONValue.Member] {
+        [
+            .init("kty", .string("EC")),
+            .init("crv", .string("P-256")),
+            .init("x", .string(Base64.encode(x, .url))),
+            .init("y", .string(Base64.encode(y, .url))),
+            .init("kid", .string(kid)),
+            .init("alg", .string("ES256")),
+            .init("use", .string("sig")),
+        ]
     }
 
     /// RFC 7638 section 3: SHA-256 of the required members in the order of their names.
@@ -84,6 +86,16 @@ package struct SigningKey: Sendable, Redacted {
         self.publicKey = publicKey
         self.privatePEM = privatePEM
         self.createdAt = createdAt
+    }
+
+    /// The whole key as a JWK (RFC 7518 section 6.2.2): for whom it was made, and nobody else.
+    ///
+    /// - Throws: ``MartletError/internalFailure(_:)`` when libcrypto cannot tell the private number.
+    package func privateJWK() throws(MartletError) -> JSONValue {
+        guard let number = EllipticKey(privatePEM: privatePEM)?.privateNumber else {
+            throw .internalFailure("a signing key has no private half")
+        }
+        return .object(publicKey.members + [.init("d", .string(Base64.encode(number, .url)))])
     }
 
     /// A key that was stored. The public half is computed again from the private one.

@@ -72,7 +72,7 @@ package struct TokenClaims: Equatable, Sendable {
     }
 
     /// The last second that a ``Timestamp`` can hold.
-    private static let secondsCeiling = Int64.max / 1000
+    static let secondsCeiling = Int64.max / 1000
 
     /// As ``SecureRandom/identifier()`` makes them.
     private static func isIdentifier(_ text: String) -> Bool {

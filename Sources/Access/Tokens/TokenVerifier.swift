@@ -34,4 +34,24 @@ package struct TokenVerifier: Sendable {
         }
         return claims
     }
+
+    /// The claims of a token that a tenant has signed with `key`, and that has not expired, nor its key.
+    ///
+    /// What is left to the caller, who has the catalog: that the tenant and the key still exist.
+    ///
+    /// Cost and errors: as ``verify(_:keys:now:)``.
+    package func verify(
+        _ token: SignedToken, key: TenantSigningKey, now: Timestamp
+    ) throws(MartletError) -> TenantTokenClaims {
+        guard token.keyID == key.publicKey.kid,
+            let claims = TenantTokenClaims(json: token.claims),
+            LibJWT.isSigned(token, by: key.publicKey.pem)
+        else {
+            throw .invalidCredential
+        }
+        guard now < claims.expiresAt, now < key.expiresAt else {
+            throw .expiredCredential
+        }
+        return claims
+    }
 }

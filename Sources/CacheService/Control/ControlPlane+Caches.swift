@@ -1,4 +1,5 @@
 import Access
+import Admission
 import Catalog
 import Engine
 import Synchronization
@@ -19,6 +20,9 @@ package struct CacheReport: Sendable {
     package let tenant: TenantName
     /// Nil when nobody has used the cache since the start: then it holds nothing.
     package let statistics: CacheStatistics?
+    /// What a call on the cache meets: of what the cache and its tenant set, the smaller. Sizes are always there, for
+    /// they have defaults.
+    package let limitsInForce: Limits
 }
 
 extension ControlPlane {
@@ -49,6 +53,21 @@ extension ControlPlane {
                 owner: caller.credentialID, actor: caller.credentialID)
             return (report(record, of: account), created)
         }
+    }
+
+    /// Makes a cache without limits of its own. Usable before this returns.
+    ///
+    /// - Throws: as ``permit(_:_:tenant:)``; ``MartletError/alreadyExists(_:)`` when there is one of that name, which
+    ///   stays as it is; ``MartletError/countLimited(limit:value:)`` when the tenant has as many caches as it may; and
+    ///   the failures of the catalog.
+    @discardableResult
+    package func createCache(
+        _ name: CacheName, tenant: TenantName? = nil, caller: Caller
+    ) throws(MartletError) -> CacheReport {
+        let account = try permit(.manageCaches, caller, tenant: tenant)
+        let record = try catalog.createCache(
+            name, tenant: account.id, owner: caller.credentialID, actor: caller.credentialID)
+        return report(record, of: account)
     }
 
     /// - Throws: as ``permit(_:_:tenant:)``, and ``MartletError/cacheNotFound``.
@@ -92,6 +111,21 @@ extension ControlPlane {
     }
 
     private func report(_ record: CacheRecord, of tenant: TenantRecord) -> CacheReport {
-        CacheReport(record: record, tenant: tenant.name, statistics: service.statistics(record.id))
+        CacheReport(
+            record: record, tenant: tenant.name, statistics: service.statistics(record.id),
+            limitsInForce: limitsInForce(record, of: tenant))
+    }
+
+    private func limitsInForce(_ record: CacheRecord, of tenant: TenantRecord) -> Limits {
+        var limits = Limits()
+        for name in LimitName.allCases where name.isCeilingOfCalls {
+            limits[name] = [record.limits[name], tenant.limits[name]].compactMap(\.self).min()
+        }
+        let sizes = SizeLimits(cache: record.limits, tenant: tenant.limits, defaults: service.sizes)
+        limits[.maxItemBytes] = UInt64(sizes.itemBytes)
+        limits[.maxElementBytes] = UInt64(sizes.elementBytes)
+        limits[.maxMessageBytes] = UInt64(sizes.messageBytes)
+        limits[.maxKeyBytes] = UInt64(sizes.keyBytes)
+        return limits
     }
 }

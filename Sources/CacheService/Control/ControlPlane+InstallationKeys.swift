@@ -1,7 +1,6 @@
 import Access
 import Catalog
 import Synchronization
-import Synchronization
 import Tenancy
 
 extension ControlPlane {

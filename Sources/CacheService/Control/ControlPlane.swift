@@ -1,5 +1,6 @@
 import Access
 import Catalog
+import Delivery
 import Metering
 import Synchronization
 import Tenancy
@@ -21,12 +22,18 @@ package final class ControlPlane: Sendable {
     package let endpoint: String
     let ledger: Ledger
     let signer: TokenSigner
+    /// Where webhooks may not go.
+    let outboundGuard: AddressGuard
     let mintingRates = MintingRates()
     /// Held by changes that depend on what was stored before, so that of two at once none is lost.
     let changes = Mutex<Void>(())
     private let publishedKeys = Mutex<PublishedKeys?>(nil)
 
-    package init(service: CacheService, ledger: Ledger, signer: TokenSigner, endpoint: String) {
+    package init(
+        service: CacheService, ledger: Ledger, signer: TokenSigner, endpoint: String,
+        outboundGuard: AddressGuard = AddressGuard()
+    ) {
+        self.outboundGuard = outboundGuard
         self.service = service
         self.ledger = ledger
         self.signer = signer

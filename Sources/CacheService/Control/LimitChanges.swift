@@ -32,6 +32,16 @@ extension LimitName {
         }
     }
 
+    /// Limits that one call on a cache can meet, its own or its tenant's.
+    var isCeilingOfCalls: Bool {
+        switch self {
+        case .maxOperationsPerSecond, .maxBytesInPerSecond, .maxBytesOutPerSecond, .maxTTLSeconds, .maxSubscriptions,
+            .maxPublishPerSecond:
+            true
+        default: false
+        }
+    }
+
     /// What is reserved for one cache is taken from all others, so it is the operator's to give.
     var isReservation: Bool {
         switch self {

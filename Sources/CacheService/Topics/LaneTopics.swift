@@ -8,6 +8,8 @@ struct LaneTopics {
     var clocks: [CacheID: [Door: SubscriptionClock]] = [:]
     /// The catalog version under which all subscriptions were last looked at.
     var sweptVersion: UInt64 = 0
+    /// The longest message that each tenant may publish in any of its caches, under one version of the catalog.
+    var messageBytes: (version: UInt64, byTenant: [TenantID: Int]) = (0, [:])
     /// The earliest end of a credential that a subscription goes on.
     private(set) var nextExpiry: Timestamp?
 

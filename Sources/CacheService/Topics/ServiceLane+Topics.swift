@@ -13,9 +13,18 @@ extension ServiceLane {
     /// How often an open stream says that it is alive, at least.
     package var heartbeatMilliseconds: Int64 { service.heartbeatMilliseconds }
 
-    /// The longest message that a caller may publish where no cache is named yet. Cost: O(caches).
+    /// The longest message that a caller may publish where no cache is named yet. Cost: O(caches) after a change, else a
+    /// look-up.
     package func messageBytesDefault(for caller: LaneCaller) -> Int {
         let id = caller.caller.tenant
+        if topics.messageBytes.version != snapshot.version { topics.messageBytes = (snapshot.version, [:]) }
+        if let known = topics.messageBytes.byTenant[id] { return known }
+        let found = longestMessage(of: id)
+        topics.messageBytes.byTenant[id] = found
+        return found
+    }
+
+    private func longestMessage(of id: TenantID) -> Int {
         let limits = snapshot.tenant(id)?.limits ?? Limits()
         return snapshot.caches.reduce(SizeLimits(tenant: limits, defaults: service.sizes).messageBytes) { most, cache in
             guard cache.tenant == id, cache.limits[.maxMessageBytes] != nil else { return most }

@@ -28,12 +28,12 @@ extension ItemAccess {
     }
 
     /// Removes fields, and the dictionary with the last. Returns how many were there; nil: no dictionary.
-    mutating func dictionaryRemove(_ fields: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
+    package mutating func dictionaryRemove(_ fields: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
         try removeHashed(fields.count, .dictionary) { fields[$0] }
     }
 
     /// Removes the dictionary. False: there was none.
-    mutating func dictionaryRemoveAll() throws(MartletError) -> Bool {
+    package mutating func dictionaryRemoveAll() throws(MartletError) -> Bool {
         guard try holdsHashed(.dictionary) else { return false }
         remove()
         return true
@@ -41,7 +41,7 @@ extension ItemAccess {
 
     /// Adds to the number that a field holds as decimal text; one that is not there counts as 0. Returns the sum.
     /// Throws `notAnInteger`, `integerOverflow`.
-    mutating func dictionaryIncrement(
+    package mutating func dictionaryIncrement(
         _ field: UnsafeRawBufferPointer, by amount: Int64, expiry: CollectionExpiry
     ) throws(MartletError) -> Int64 {
         var text = ScratchBytes(capacity: 32)

@@ -41,7 +41,7 @@ extension ItemAccess {
     static let fetchedUnderLockBytes = 64 << 10
 
     /// How many fields; nil: no dictionary. O(bytes) where packed, else O(1).
-    func dictionaryLength() throws(MartletError) -> Int? {
+    package func dictionaryLength() throws(MartletError) -> Int? {
         try withHashed(.dictionary) { (view) throws(MartletError) in try view.count() }
     }
 
@@ -64,7 +64,7 @@ extension ItemAccess {
 
     /// Lends the values of several fields, in their order, nil for one that is not there. False, and nothing is called:
     /// no dictionary.
-    func dictionaryGet(
+    package func dictionaryGet(
         _ fields: Span<UnsafeRawBufferPointer>, _ body: (_ index: Int, UnsafeRawBufferPointer?) -> Void
     ) throws(MartletError) -> Bool {
         let found: Void? = try withHashed(.dictionary) { (view) throws(MartletError) in
@@ -115,7 +115,7 @@ extension ItemAccess {
     }
 
     /// Lends every entry under the lock if they are few, or takes a snapshot that is read without it.
-    func dictionaryFetch(
+    package func dictionaryFetch(
         _ parts: DictionaryParts = .pairs, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> DictionaryFetch {
         guard try holdsHashed(.dictionary) else { return .missing }

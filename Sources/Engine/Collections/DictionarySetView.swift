@@ -127,7 +127,8 @@ enum HashedView {
         }
     }
 
-    private func at(_ rank: Int, _ body: Body) throws(MartletError) {
+    /// Lends the entry at a position in the order of the entries, which must exist. O(log n) in a tree.
+    func at(_ rank: Int, _ body: Body) throws(MartletError) {
         switch self {
         case .packed(let blob, let form):
             var position = 0

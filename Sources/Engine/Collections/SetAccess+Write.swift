@@ -16,16 +16,16 @@ extension ItemAccess {
     }
 
     /// Removes members, and the set with the last. Returns how many were there; nil: no set.
-    mutating func setRemove(_ members: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
+    package mutating func setRemove(_ members: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
         try removeHashed(members.count, .set) { members[$0] }
     }
 
-    mutating func setRemove(_ member: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
+    package mutating func setRemove(_ member: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
         try removeHashed(1, .set) { _ in member }.map { $0 == 1 }
     }
 
     /// Removes the set. False: there was none.
-    mutating func setRemoveAll() throws(MartletError) -> Bool {
+    package mutating func setRemoveAll() throws(MartletError) -> Bool {
         guard try holdsHashed(.set) else { return false }
         remove()
         return true
@@ -33,7 +33,7 @@ extension ItemAccess {
 
     /// Makes the set what is left of `members` without its own, its time kept; nothing left removes it. Returns how many
     /// are left; nil: no set.
-    mutating func setBecomeDifference(of members: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
+    package mutating func setBecomeDifference(of members: Span<UnsafeRawBufferPointer>) throws(MartletError) -> Int? {
         let expiresAt = self.expiresAt
         let builder = SetBuilder(source: source, hashKey: hashKey)
         let found: Void? = try withHashed(.set) { (view) throws(MartletError) in
@@ -49,7 +49,7 @@ extension ItemAccess {
     /// set. A count of all there are or more takes all; where that may be very many, see ``setTake()``.
     ///
     /// Cost where packed: two passes and a splice. From a tree: O(log n) for each.
-    mutating func setPop(
+    package mutating func setPop(
         _ count: Int, using generator: inout some RandomNumberGenerator, _ body: (UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> Int? {
         guard let total = try setLength() else { return nil }
@@ -95,7 +95,7 @@ extension ItemAccess {
 
     /// Removes the set and keeps what it was, to be read without the lock; nil: there was none. O(1), or a copy of up to
     /// 4 KiB.
-    mutating func setTake() throws(MartletError) -> SetSnapshot? {
+    package mutating func setTake() throws(MartletError) -> SetSnapshot? {
         guard let snapshot = try setSnapshot() else { return nil }
         remove()
         return snapshot

@@ -17,7 +17,7 @@ package enum SetFetch: Sendable {
 
 extension ItemAccess {
     /// How many members; nil: no set. O(bytes) where packed, else O(1).
-    func setLength() throws(MartletError) -> Int? {
+    package func setLength() throws(MartletError) -> Int? {
         try withHashed(.set) { (view) throws(MartletError) in try view.count() }
     }
 
@@ -27,7 +27,7 @@ extension ItemAccess {
     }
 
     /// The same for several, in their order. False, and nothing is called: no set.
-    func setContains(
+    package func setContains(
         _ members: Span<UnsafeRawBufferPointer>, _ body: (_ index: Int, Bool) -> Void
     ) throws(MartletError) -> Bool {
         let found: Void? = try withHashed(.set) { (view) throws(MartletError) in
@@ -51,7 +51,7 @@ extension ItemAccess {
     }
 
     /// Lends every member under the lock if they are few, or takes a snapshot that is read without it.
-    func setFetch(_ body: (UnsafeRawBufferPointer) -> Void) throws(MartletError) -> SetFetch {
+    package func setFetch(_ body: (UnsafeRawBufferPointer) -> Void) throws(MartletError) -> SetFetch {
         guard try holdsHashed(.set) else { return .missing }
         if isLarge, trees.0.bytes > Self.fetchedUnderLockBytes, let snapshot = try setSnapshot() {
             return .snapshot(snapshot)
@@ -78,7 +78,7 @@ extension ItemAccess {
     }
 
     /// Lends random members: `count` of them, or if distinct at most all there are. False: no set.
-    func setRandom(
+    package func setRandom(
         _ count: Int, isDistinct: Bool, using generator: inout some RandomNumberGenerator,
         _ body: (UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> Bool {

@@ -15,6 +15,17 @@ package struct SetSnapshot: Sendable {
         try entries.withView { (view) throws(MartletError) in try view.find(member) != nil }
     }
 
+    /// Lends the member at a position in an order of the snapshot's own, `0 <= rank < count`. O(log n); O(bytes) where
+    /// packed.
+    package func withMember(
+        at rank: Int, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(MartletError) {
+        guard rank >= 0, rank < count else { return }
+        try entries.withView { (view) throws(MartletError) in
+            try view.at(rank) { (member, _) in body(member) }
+        }
+    }
+
     /// Lends about `limit` members from a cursor on, 0 at first; returns the cursor to go on from, 0 at the end. Each
     /// member is handed out exactly once.
     package func visit(

@@ -5,7 +5,7 @@ import Tenancy
 package struct SortedSetSnapshot: Sendable {
     private enum Form: Sendable {
         case packed([UInt8])
-        case large(ScoredSnapshot)
+        case large(byHash: HashedSnapshot, byScore: ScoredSnapshot)
     }
 
     package let count: Int
@@ -15,7 +15,9 @@ package struct SortedSetSnapshot: Sendable {
         guard let count = try item.sortedSetCount() else { return nil }
         self.count = count
         if item.isLarge {
-            form = .large(ScoredTree(item.trees.1, source: item.source).snapshot())
+            form = .large(
+                byHash: HashedTree(item.trees.0, source: item.source, hashKey: item.hashKey).snapshot(),
+                byScore: ScoredTree(item.trees.1, source: item.source).snapshot())
         } else {
             form = .packed(try item.withValue { (bytes) throws(MartletError) in Array(bytes) } ?? [])
         }
@@ -30,17 +32,43 @@ package struct SortedSetSnapshot: Sendable {
         guard !ranks.isEmpty else { return }
         switch form {
         case .packed(let bytes):
-            let outcome = bytes.withUnsafeBytes { bytes -> Result<Void, MartletError> in
-                do throws(MartletError) {
-                    return .success(try PackedSortedSet(bytes).visit(ranks, reversed: reversed, body))
-                } catch {
-                    return .failure(error)
-                }
+            try bytes.span.bytes.withUnsafeBytes { (bytes) throws(MartletError) in
+                try PackedSortedSet(bytes).visit(ranks, reversed: reversed, body)
             }
-            try outcome.get()
-        case .large(let snapshot):
+        case .large(_, let snapshot):
             snapshot.visit(
                 from: reversed ? ranks.upperBound - 1 : ranks.lowerBound, count: ranks.count, reversed: reversed, body)
+        }
+    }
+
+    /// A member's place counted from 0 and its score; nil if it is not there. Large: O(log n); packed: a walk.
+    package func rank(
+        of member: UnsafeRawBufferPointer
+    ) throws(MartletError) -> (rank: Int, score: Double)? {
+        switch form {
+        case .packed(let bytes):
+            return try bytes.span.bytes.withUnsafeBytes { (bytes) throws(MartletError) in
+                try PackedSortedSet(bytes).find(member).map { ($0.rank, $0.score) }
+            }
+        case .large(let byHash, let byScore):
+            guard let stored = byHash.find(member) else { return nil }
+            guard let score = ItemAccess.score(from: stored), let rank = byScore.rank(score: score, member) else {
+                throw ItemAccess.disagreement
+            }
+            return (rank, score)
+        }
+    }
+
+    /// The ranks of the elements that have a score. Costs as of ``rank(of:)``.
+    package func ranks(scored score: Double) throws(MartletError) -> Range<Int> {
+        switch form {
+        case .packed(let bytes):
+            return try bytes.span.bytes.withUnsafeBytes { (bytes) throws(MartletError) -> Range<Int> in
+                let set = PackedSortedSet(bytes)
+                return try set.countWhile { $0.score < score }..<set.countWhile { $0.score <= score }
+            }
+        case .large(_, let byScore):
+            return byScore.count(below: score, orEqual: false)..<byScore.count(below: score, orEqual: true)
         }
     }
 }

@@ -60,6 +60,16 @@ extension UnsafeRawBufferPointer {
         return true
     }
 
+    /// Without the blanks at its ends. Cost: two comparisons where there are none.
+    @inline(__always)
+    var withoutBlanks: UnsafeRawBufferPointer {
+        guard let first, let last else { return self }
+        guard first == 0x20 || first == 0x09 || last == 0x20 || last == 0x09 else { return self }
+        let start = firstIndex { $0 != 0x20 && $0 != 0x09 } ?? count
+        let end = lastIndex { $0 != 0x20 && $0 != 0x09 }.map { $0 + 1 } ?? count
+        return slice(start..<end)
+    }
+
     /// A sub-range as a pointer of its own.
     @inline(__always)
     func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {

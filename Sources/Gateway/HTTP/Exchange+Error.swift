@@ -7,6 +7,10 @@ extension Exchange {
     /// `retry_after_ms` and `field` where they apply.
     func respond(error: MartletError, closesConnection: Bool = false) {
         guard !isResponded else { return }
+        guard grpc.form == .none else {
+            respondGRPC(error: error)
+            return
+        }
         let row = error.row
         var head = ResponseHead(status: row.httpStatus)
         head.closesConnection = closesConnection
@@ -29,7 +33,8 @@ extension Exchange {
 
     /// Refuses a request that the service has let in, and has it written down there.
     func refuse(_ error: MartletError) {
-        respond(error: rest.opened.map { lane.service.refused($0, .rest, error) } ?? error)
+        let door = grpc.form == .none ? Door.rest : grpc.door
+        respond(error: rest.opened.map { lane.service.refused($0, door, error) } ?? error)
     }
 
     /// Answers with a JSON document.
@@ -49,7 +54,7 @@ extension Exchange {
 
     /// What a body over its limit is told.
     var bodyLimitError: MartletError {
-        rest.isControl
+        rest.isControl || grpc.form != .none
             ? .bodyTooLarge(limit: bodyLimit)
             : .tooLarge(limit: rest.sizeLimit.name, value: rest.sizeLimit.value)
     }

@@ -72,6 +72,8 @@ final class Exchange {
     var isRequestEnded = false
     /// Bytes reserved from the connection's and the tenant's budgets for the body.
     var reservedBytes = 0
+    /// Whose budget they are of: the cache may have become known, or another grant for it, since.
+    var reservedFrom: CacheGrant?
     var isOverBodyLimit = false
     /// Unique within the process's life: told in error responses and in the log.
     private(set) var requestID: UInt64 = 0
@@ -91,6 +93,9 @@ final class Exchange {
     /// How many bytes of ``responseBody`` the connection's backlog counts.
     var countedBacklog = 0
     var trailers: [(name: String, value: String)] = []
+    /// The response ends with `grpc-status: 0` and no other trailer.
+    var endsWithGRPCOK = false
+    var hasTrailers: Bool { endsWithGRPCOK || !trailers.isEmpty }
     /// Where rendered header values lie until they are sent.
     let rendered: UnsafeMutableRawPointer
     static let renderedCapacity = 128
@@ -99,6 +104,7 @@ final class Exchange {
     var rest = RESTRequest()
     var adminCaller: Caller?
     var topics: TopicsRequest?
+    var grpc = GRPCRequest()
 
     init(lane: GatewayLane, transport: any ExchangeTransport) {
         self.lane = lane
@@ -135,9 +141,12 @@ final class Exchange {
         isResponded = false
         isResponseEnded = false
         if !trailers.isEmpty { trailers = [] }
+        endsWithGRPCOK = false
         rest.reset()
         adminCaller = nil
         if topics != nil { topics = nil }
+        grpc.deadlineTask?.cancel()
+        grpc = GRPCRequest()
         awaitsReader = false
         endsWithInput = false
         Self.empty(&requestBody)
@@ -233,6 +242,8 @@ final class Exchange {
         guard isResponded, !isResponseEnded else { return }
         self.trailers = trailers
         isResponseEnded = true
+        // What still comes of the request, nobody reads.
+        if !isRequestEnded { bodyMode = .discarding }
         transport.responseBodyReady(self)
     }
 }

@@ -11,6 +11,8 @@ extension GatewayLane {
     func identify(_ exchange: Exchange, _ credential: ByteRange, _ proceed: @escaping (Exchange, LaneCaller) -> Void) {
         if let caller = rememberedCaller(exchange, credential) {
             proceed(exchange, caller)
+        } else if let caller = emulatorCaller(for: exchange, credential) {
+            proceed(exchange, caller)
         } else {
             identifyAnew(exchange, credential, proceed)
         }

@@ -22,6 +22,8 @@ final class GatewayLane {
     let limits: GatewayLimits
     let router: HTTPRouter
     let logger: Logger
+    /// Faults on demand; nil unless the server stands in for the emulator of client libraries.
+    var faults: FaultInjection?
     let http2Memory = HTTP2Memory()
     private(set) var now: Timestamp
     private(set) var isDraining = false
@@ -58,6 +60,7 @@ final class GatewayLane {
         date = .allocate(byteCount: HTTPDate.byteCount, alignment: 8)
         refreshDate()
         service.onTopicsReady = { [weak self] in self?.drainTopics() }
+        service.onCallsLeft = { [weak self] in self?.scheduleSlice() }
     }
 
     deinit {
@@ -102,19 +105,27 @@ final class GatewayLane {
         if logsEveryRequest || exchange.response.status >= 500 || exchange.rest.isControl { writeLog(exchange) }
     }
 
+    /// Logs a call that failed for a reason of ours, whose response says so in other places than its status.
+    func logFailure(_ exchange: Exchange) {
+        writeLog(exchange, status: 500)
+    }
+
     private func writeLog(_ exchange: Exchange) {
-        let status = exchange.response.status
+        writeLog(exchange, status: exchange.response.status)
+    }
+
+    private func writeLog(_ exchange: Exchange, status: Int) {
         let isChange = exchange.rest.isControl && exchange.request.method != .get
         let level: Logger.Level = status >= 500 ? .error : isChange ? .info : .debug
         let target = exchange.request.arena[exchange.request.path.range]
         let path = target.prefix { $0 != 0x3F }
-        logger.log(
-            level: level, "request",
-            metadata: [
-                "request_id": "\(exchange.requestIDText)", "method": "\(exchange.request.method.name)",
-                "path": "\(String(decoding: path.prefix(512), as: UTF8.self))", "status": "\(status)",
-                "milliseconds": "\(now.milliseconds - exchange.startedAt.milliseconds)",
-            ])
+        var metadata: Logger.Metadata = [
+            "request_id": "\(exchange.requestIDText)", "method": "\(exchange.request.method.name)",
+            "path": "\(String(decoding: path.prefix(512), as: UTF8.self))", "status": "\(exchange.response.status)",
+            "milliseconds": "\(now.milliseconds - exchange.startedAt.milliseconds)",
+        ]
+        if let status = exchange.grpc.status { metadata["grpc_status"] = "\(status)" }
+        logger.log(level: level, "request", metadata: metadata)
     }
 
     // MARK: Exchanges
@@ -189,6 +200,11 @@ final class GatewayLane {
     func closeAll() {
         sweeps?.cancel()
         ticks?.cancel()
+        closeConnections()
+    }
+
+    /// Closes what is open, and stays ready for what comes.
+    func closeConnections() {
         for connection in connections { connection.closeNow() }
     }
 
@@ -238,8 +254,9 @@ final class GatewayLane {
         guard more > 0 else { return true }
         // Taken in steps, so that a long body does not pay for each frame.
         let step = min(max(more, 65_536), max(exchange.bodyLimit - exchange.reservedBytes, more))
+        if exchange.reservedBytes == 0 { exchange.reservedFrom = exchange.rest.opened }
         guard peer.bytesInFlight + step <= limits.bodyBytesPerConnection,
-            service.reserveBytes(step, exchange.rest.opened)
+            service.reserveBytes(step, exchange.reservedFrom)
         else {
             exchange.requestBody = ByteBuffer()
             exchange.refuse(.busy(retryAfterMilliseconds: 100))
@@ -250,11 +267,19 @@ final class GatewayLane {
         return true
     }
 
+    /// Lets go of a body that has been read, where the response goes on for long.
+    func bodyIsUsedUp(_ exchange: Exchange) {
+        if !exchange.isRequestEnded { exchange.bodyMode = .discarding }
+        exchange.requestBody = ByteBuffer()
+        releaseBody(exchange, peer: exchange.transport.peer)
+    }
+
     /// Gives back what a body had reserved.
     func releaseBody(_ exchange: Exchange, peer: Peer) {
         guard exchange.reservedBytes > 0 else { return }
         peer.bytesInFlight -= exchange.reservedBytes
-        service.releaseBytes(exchange.reservedBytes, exchange.rest.opened)
+        service.releaseBytes(exchange.reservedBytes, exchange.reservedFrom)
         exchange.reservedBytes = 0
+        exchange.reservedFrom = nil
     }
 }

@@ -1,8 +1,9 @@
 import Tenancy
 
-/// Chooses the door of each request, by its path. One for each lane; the ops listener's leaves the data plane out.
+/// Chooses the door of each request: that of gRPC by its content type, the others by its path. One for each lane; the ops listener's leaves the data plane out.
 final class HTTPRouter {
     private let rest: RESTDoor?
+    private let grpc: GRPCDoor?
     private let admin: AdminDoor
     private let system: SystemDoor
     private let others: [(prefix: StaticString, door: any HTTPDoor)]
@@ -10,9 +11,11 @@ final class HTTPRouter {
 
     /// - Parameter others: Further doors, each with the beginning of its paths; asked after the data plane's.
     init(
-        rest: RESTDoor?, admin: AdminDoor, system: SystemDoor, others: [(prefix: StaticString, door: any HTTPDoor)] = []
+        rest: RESTDoor?, grpc: GRPCDoor? = nil, admin: AdminDoor, system: SystemDoor,
+        others: [(prefix: StaticString, door: any HTTPDoor)] = []
     ) {
         self.rest = rest
+        self.grpc = grpc
         self.admin = admin
         self.system = system
         self.others = others
@@ -20,7 +23,9 @@ final class HTTPRouter {
 
     /// Cost: one comparison of a few bytes for the data plane.
     func door(for exchange: Exchange) -> any HTTPDoor {
+        let isGRPC = grpc?.takes(exchange) ?? false
         guard exchange.request.fault(exchange.lane.limits) == nil else { return refusal }
+        if isGRPC, let grpc { return grpc }
         return exchange.request.withArena { bytes in
             let path = bytes.slice(exchange.request.path.range)
             if let rest, path.starts(withText: "/cache/") { return rest }

@@ -114,10 +114,18 @@ extension GatewayLane {
         beginTick()
         let isUnfinished = service.drainTopics(atMost: Self.deliveriesPerSlice)
         flushTouched()
-        guard isUnfinished else { return }
+        if isUnfinished || service.hasCallsLeft { scheduleSlice() }
+    }
+
+    /// Goes on, with a look at the sockets in between, with what is done in slices: answers, and what was published. Both
+    /// at once, because two tasks whose pauses end in each other's time would leave no moment for the sockets.
+    func scheduleSlice() {
+        guard !isSliceScheduled else { return }
         isSliceScheduled = true
         eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
             self.isSliceScheduled = false
+            self.beginTick()
+            self.service.continueCalls()
             self.drainTopics()
         }
     }

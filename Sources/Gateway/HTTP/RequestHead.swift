@@ -21,7 +21,7 @@ final class RequestHead {
     /// Fields that doors look at by name, found while the head is read.
     enum Known: Int, CaseIterable {
         case authorization, contentType, contentLength, accept, expect, ifMatch, ifNoneMatch, origin, acceptEncoding
-        case contentEncoding, host
+        case contentEncoding, host, cache, grpcTimeout, grpcEncoding
     }
 
     private(set) var arena: [UInt8] = []
@@ -37,8 +37,9 @@ final class RequestHead {
     private(set) var isTooLarge = false
     /// A field that may stand only once stood twice with different values.
     private(set) var hasConflictingFields = false
-    private var known: (Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16) =
-        (-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+    private var known:
+        (Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16, Int16) =
+            (-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
 
     init() {
         arena.reserveCapacity(1024)
@@ -61,7 +62,7 @@ final class RequestHead {
         size = 0
         isTooLarge = false
         hasConflictingFields = false
-        known = (-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+        known = (-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
     }
 
     func setMethod(_ bytes: UnsafeRawBufferPointer) {
@@ -158,11 +159,17 @@ final class RequestHead {
             field =
                 name.matches("accept")
                 ? .accept : name.matches("expect") ? .expect : name.matches("origin") ? .origin : nil
+        case 5: field = name.matches("cache") ? .cache : nil
         case 8: field = name.matches("if-match") ? .ifMatch : nil
-        case 12: field = name.matches("content-type") ? .contentType : nil
+        case 12:
+            field =
+                name.matches("content-type") ? .contentType : name.matches("grpc-timeout") ? .grpcTimeout : nil
         case 13:
             field =
-                name.matches("authorization") ? .authorization : name.matches("if-none-match") ? .ifNoneMatch : nil
+                name.matches("authorization")
+                ? .authorization
+                : name.matches("grpc-encoding")
+                    ? .grpcEncoding : name.matches("if-none-match") ? .ifNoneMatch : nil
         case 14: field = name.matches("content-length") ? .contentLength : nil
         case 15: field = name.matches("accept-encoding") ? .acceptEncoding : nil
         case 16: field = name.matches("content-encoding") ? .contentEncoding : nil

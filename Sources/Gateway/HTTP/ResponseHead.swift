@@ -4,6 +4,7 @@ import Tenancy
 /// The content types that Martlet sends.
 enum ContentType: UInt8 {
     case none, octetStream, json, jwks, text, csv, metrics, eventStream
+    case grpc, grpcWeb, grpcWebText
 
     var text: StaticString {
         switch self {
@@ -15,6 +16,9 @@ enum ContentType: UInt8 {
         case .csv: "text/csv; charset=utf-8"
         case .metrics: "text/plain; version=0.0.4; charset=utf-8"
         case .eventStream: "text/event-stream"
+        case .grpc: "application/grpc"
+        case .grpcWeb: "application/grpc-web+proto"
+        case .grpcWebText: "application/grpc-web-text+proto"
         }
     }
 }
@@ -36,6 +40,12 @@ struct ResponseHead {
     var closesConnection = false
     /// Lower-case names with values that hold no line break. Empty on the hot path.
     var extra: [(name: String, value: String)] = []
+
+    /// What a page of another origin may read.
+    var exposedFields: StaticString {
+        contentType == .grpcWeb || contentType == .grpcWebText
+            ? "grpc-status, grpc-message, err" : "etag, retry-after"
+    }
 
     init(status: Int) {
         self.status = status

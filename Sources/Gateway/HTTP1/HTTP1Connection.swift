@@ -476,7 +476,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
         if head.contentCoding == .zstd { write("\r\ncontent-encoding: zstd") }
         if head.variesByEncoding { write("\r\nvary: accept-encoding") }
         if head.allowsAnyOrigin {
-            write("\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: etag, retry-after")
+            write("\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: ")
+            write(head.exposedFields)
         }
         for (name, value) in head.extra {
             write("\r\n")
@@ -510,6 +511,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
         if exchange.isResponseEnded, isChunked {
             takeScratch()
             write("0\r\n")
+            if exchange.endsWithGRPCOK { write("grpc-status: 0\r\n") }
             for (name, value) in exchange.trailers { output.writeString("\(name): \(value)\r\n") }
             write("\r\n")
             isChunked = false

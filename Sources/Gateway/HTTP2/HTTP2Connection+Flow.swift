@@ -200,7 +200,7 @@ extension HTTP2Connection {
         flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue)
         if count == available, exchange.isResponseEnded {
             flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
-            if !exchange.trailers.isEmpty {
+            if exchange.hasTrailers {
                 flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
                 submitTrailers(exchange)
             }
@@ -221,7 +221,7 @@ extension HTTP2Connection {
         idleFrames = 0
         if exchange.isResponseEnded, exchange.responseBody.readableBytes == 0 {
             // Trailers, where there are any, end the response: see `lastHeadSent`.
-            if !exchange.isRequestEnded, exchange.trailers.isEmpty { submitStop(exchange) }
+            if !exchange.isRequestEnded, !exchange.hasTrailers { submitStop(exchange) }
         } else if exchange.awaitsReader, exchange.responseBody.readableBytes == 0 {
             drained.append(streamID)
         } else if exchange.responseBody.readerIndex > 1 << 20 {

@@ -48,7 +48,8 @@ extension HTTP2Connection {
             }
             var renderer = FieldRenderer(exchange.rendered)
             add(Self.statusField(head.status, &renderer))
-            add(Self.field("date", lane.dateText, Self.staticText))
+            // No gRPC client reads it.
+            if head.contentType != .grpc { add(Self.field("date", lane.dateText, Self.staticText)) }
             if head.contentType != .none { add(Self.field("content-type", head.contentType.text)) }
             if let length = head.contentLength {
                 add(Self.field("content-length", renderer.decimal(length), Self.staticText))
@@ -58,7 +59,7 @@ extension HTTP2Connection {
             if head.variesByEncoding { add(Self.field("vary", "accept-encoding")) }
             if head.allowsAnyOrigin {
                 add(Self.field("access-control-allow-origin", "*"))
-                add(Self.field("access-control-expose-headers", "etag, retry-after"))
+                add(Self.field("access-control-expose-headers", head.exposedFields))
             }
             if head.extra.isEmpty {
                 submit(exchange, session, fields.baseAddress, count, hasBody)
@@ -134,6 +135,11 @@ extension HTTP2Connection {
     }
 
     func submitTrailers(_ exchange: Exchange) {
+        if exchange.endsWithGRPCOK {
+            var status = Self.field("grpc-status", "0")
+            nghttp2_submit_trailer(session, exchange.streamID, &status, 1)
+            return
+        }
         Self.withText(exchange.trailers) { fields in
             nghttp2_submit_trailer(session, exchange.streamID, fields, fields.count)
         }

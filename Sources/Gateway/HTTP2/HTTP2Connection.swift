@@ -280,7 +280,7 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
             }
             return
         }
-        exchange.request.add(name: name, value: value, limit: limit)
+        exchange.request.add(name: name, value: value.withoutBlanks, limit: limit)
     }
 
     private static let hostText: StaticString = "host"

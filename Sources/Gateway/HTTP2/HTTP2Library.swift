@@ -37,6 +37,8 @@ struct HTTP2Library: @unchecked Sendable {
         nghttp2_option_set_max_outbound_ack(options, 1000)
         nghttp2_option_set_max_settings(options, 32)
         nghttp2_option_set_max_continuations(options, 8)
+        // Blanks around a value are taken off it, as gRPC asks, and no reason to reset the stream.
+        nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(options, 1)
         // Rapid reset (CVE-2023-44487): a burst of streams opened and cancelled, then a slow refill.
         nghttp2_option_set_stream_reset_rate_limit(options, 1000, 33)
         nghttp2_option_set_max_deflate_dynamic_table_size(options, 1024)

@@ -34,17 +34,19 @@ package struct GatewayParts: Sendable {
     package let service: CacheService
     package let limits: GatewayLimits
     package let routes: AdminRoutes
+    package let control: ControlRPCs
     package let executor: ControlExecutor
     package let status: any SystemStatus
     package let logger: Logger
 
     package init(
-        service: CacheService, limits: GatewayLimits, routes: AdminRoutes, executor: ControlExecutor,
-        status: any SystemStatus, logger: Logger
+        service: CacheService, limits: GatewayLimits, routes: AdminRoutes, control: ControlRPCs,
+        executor: ControlExecutor, status: any SystemStatus, logger: Logger
     ) {
         self.service = service
         self.limits = limits
         self.routes = routes
+        self.control = control
         self.executor = executor
         self.status = status
         self.logger = logger
@@ -63,6 +65,7 @@ package final class GatewayListener: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let lanes: [NIOLoopBound<GatewayLane>]
     private let channel: any Channel
+    private let gate: EmulatorGate
     package let address: SocketAddress
 
     /// Binds and starts to accept.
@@ -75,11 +78,16 @@ package final class GatewayListener: Sendable {
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
         self.group = group
+        let gate = EmulatorGate()
+        self.gate = gate
+        let faults = parts.service.emulatorCaller.map { _ in FaultInjection() }
         var lanes: [NIOLoopBound<GatewayLane>] = []
         for (index, loop) in group.makeIterator().enumerated() {
             lanes.append(
                 try await loop.submit {
-                    NIOLoopBound(Self.makeLane(role, loop, firstLane + index, parts), eventLoop: loop)
+                    let lane = Self.makeLane(role, loop, firstLane + index, parts)
+                    lane.faults = faults
+                    return NIOLoopBound(lane, eventLoop: loop)
                 }.get())
         }
         self.lanes = lanes
@@ -93,6 +101,7 @@ package final class GatewayListener: Sendable {
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try gate.requireOpen()
                     guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
                     if let tls {
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
@@ -126,12 +135,29 @@ package final class GatewayListener: Sendable {
         let isOperations = role == .operations
         let system = SystemDoor(status: parts.status, servesMetrics: isOperations, executor: parts.executor)
         let router = HTTPRouter(
-            rest: isOperations ? nil : RESTDoor(), admin: admin, system: system,
+            rest: isOperations ? nil : RESTDoor(),
+            grpc: isOperations ? nil : GRPCDoor(control: parts.control, executor: parts.executor), admin: admin,
+            system: system,
             others: isOperations ? [] : [(TopicsDoor.prefix, TopicsDoor()), (StreamDoor.path, StreamDoor())])
         let lane = GatewayLane(
             eventLoop: loop, service: service, limits: parts.limits, router: router, logger: parts.logger)
         lane.startSweeping()
         return lane
+    }
+
+    /// Drops every connection, and from now on each new one at once, as if nobody were there.
+    ///
+    /// - Returns: Done when none is left, on the loop given.
+    package func block(on eventLoop: any EventLoop) -> EventLoopFuture<Void> {
+        // First: a connection that still passed is in its lane before the lane is told to close all that it has.
+        gate.block()
+        return .andAllComplete(
+            lanes.map { lane in lane.eventLoop.submit { lane.value.closeConnections() } }, on: eventLoop)
+    }
+
+    /// Takes connections again.
+    package func unblock() {
+        gate.unblock()
     }
 
     /// Stops accepting, lets what is in flight finish for at most `grace`, then closes everything.

@@ -5,10 +5,8 @@ import Topics
 /// JSON of each message, and whole frames or events where they are the same for every subscriber.
 final class EncodedBatch {
     /// Not the batch, which holds this.
-    private let messages: [TopicMessage]
-    private var items = ByteBuffer()
-    /// Behind each item.
-    private var ends: [Int] = []
+    private let batch: [TopicMessage]
+    private let payloadBytes: Int
 
     /// The encodings of a batch, made when they are first asked for.
     static func of(_ batch: TopicBatch) -> EncodedBatch {
@@ -20,15 +18,27 @@ final class EncodedBatch {
     }
 
     private init(_ batch: TopicBatch) {
-        messages = batch.messages
-        items.reserveCapacity(batch.payloadBytes + 128 * messages.count)
-        ends.reserveCapacity(messages.count)
-        for message in messages {
-            TopicWire.writeItem(message, to: &items)
-            ends.append(items.writerIndex)
-        }
+        self.batch = batch.messages
+        payloadBytes = batch.payloadBytes
     }
 
+    /// The JSON of each message, and behind it where it ends.
+    private lazy var items = makeItems()
+
+    private func makeItems() -> (bytes: ByteBuffer, ends: [Int]) {
+        var bytes = ByteBuffer()
+        var ends: [Int] = []
+        bytes.reserveCapacity(payloadBytes + 128 * batch.count)
+        ends.reserveCapacity(batch.count)
+        for message in batch {
+            TopicWire.writeItem(message, to: &bytes)
+            ends.append(bytes.writerIndex)
+        }
+        return (bytes, ends)
+    }
+
+    /// A gRPC message in its frame for each message.
+    private(set) lazy var messages = Self.makeMessages(batch)
     /// A WebSocket frame `{"item":{…}}` for each message.
     private(set) lazy var frames = makeFrames(prefix: Array("{\"item\":".utf8))
     /// An event `item` for each message.
@@ -37,7 +47,7 @@ final class EncodedBatch {
     /// A WebSocket frame for each message, with `prefix` before the item and a brace behind it.
     func makeFrames(prefix: [UInt8]) -> ByteBuffer {
         var buffer = ByteBuffer()
-        buffer.reserveCapacity(items.readableBytes + (prefix.count + 11) * ends.count)
+        buffer.reserveCapacity(items.bytes.readableBytes + (prefix.count + 11) * batch.count)
         writeFrames(prefix: prefix, to: &buffer)
         return buffer
     }
@@ -53,7 +63,7 @@ final class EncodedBatch {
 
     private func makeEvents() -> ByteBuffer {
         var buffer = ByteBuffer()
-        buffer.reserveCapacity(items.readableBytes + 80 * ends.count)
+        buffer.reserveCapacity(items.bytes.readableBytes + 80 * batch.count)
         forEachItem { message, item in
             buffer.writeStaticString("event: item\nid: ")
             buffer.writeDecimal(message.page)
@@ -68,9 +78,9 @@ final class EncodedBatch {
 
     /// The JSON object of each message.
     func forEachItem(_ body: (TopicMessage, UnsafeRawBufferPointer) -> Void) {
-        items.withUnsafeReadableBytes { bytes in
+        items.bytes.withUnsafeReadableBytes { bytes in
             var start = 0
-            for (message, end) in zip(messages, ends) {
+            for (message, end) in zip(batch, items.ends) {
                 body(message, bytes.slice(start..<end))
                 start = end
             }

@@ -24,7 +24,8 @@ class TopicResponse: HTTPDoor, LaneStream {
         self.subscription = subscription
         exchange.door = self
         exchange.endsWithInput = true
-        exchange.dropBody()
+        // Whoever waits for messages does not wait for a body that came with a GET, and must not be made to keep one.
+        lane.bodyIsUsedUp(exchange)
         lane.add(self)
     }
 
@@ -63,15 +64,5 @@ class TopicResponse: HTTPDoor, LaneStream {
 
     final func abandon(_ exchange: Exchange) {
         _ = leave()
-    }
-}
-
-extension Exchange {
-    /// Lets go of a body that came with a GET: whoever waits for messages does not wait for it, and must not be made to
-    /// keep it.
-    fileprivate func dropBody() {
-        guard !isRequestEnded else { return }
-        bodyMode = .discarding
-        requestBody.clear()
     }
 }

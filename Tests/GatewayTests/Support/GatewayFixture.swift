@@ -39,7 +39,7 @@ final class GatewayFixture {
     ///   - others: Doors beside the product's own, by the beginning of their paths.
     init(
         limits: GatewayLimits = GatewayLimits(), others: [(prefix: StaticString, door: any HTTPDoor)] = [],
-        heartbeatMilliseconds: Int64 = 10_000,
+        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false,
         choice: (EmbeddedEngine) -> EngineChoice = { _ in .embedded }
     ) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "martlet-gateway-\(UUID().uuidString)")
@@ -62,7 +62,7 @@ final class GatewayFixture {
             catalog: catalog, engine: engine, choice: choice, meters: meters,
             verifier: TokenVerifier(authority: authority), verification: VerificationQueue(capacity: 256),
             failures: FailureMemory(now: clock.now()), sizes: SizeDefaults(), clock: clock, defaultTenant: tenant.id,
-            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds)
+            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator)
         publication.service.withLock { [service] in $0 = service }
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: "cache.test")
@@ -75,7 +75,9 @@ final class GatewayFixture {
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let router = HTTPRouter(
-            rest: RESTDoor(), admin: AdminDoor(routes: AdminRoutes(control: control), executor: executor),
+            rest: RESTDoor(),
+            grpc: GRPCDoor(control: ControlRPCs(control: control), executor: executor),
+            admin: AdminDoor(routes: AdminRoutes(control: control), executor: executor),
             system: SystemDoor(status: StillStatus(), servesMetrics: false, executor: executor), others: others)
         let mailbox = mailbox
         lane = GatewayLane(

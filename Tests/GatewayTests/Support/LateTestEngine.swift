@@ -98,6 +98,39 @@ final class LateTestEngine: LateEngine {
                 }
             }
             return .number(try result.get())
+        case .setIf(let key, let value, let expiresAt, let condition):
+            let isStored = try key.span.bytes.withUnsafeBytes { (key) throws(MartletError) in
+                try value.span.bytes.withUnsafeBytes { (value) throws(MartletError) in
+                    try items.set(key, value: value, expiresAt: expiresAt, if: condition, now: now)
+                }
+            }
+            return .isDone(isStored)
+        case .describe(let key):
+            return .description(key.withUnsafeBytes { items.description(of: $0, now: now) })
+        case .exist(let keys):
+            return .existence(items.exist(keys, now: now))
+        case .updateExpiry(let key, let expiresAt, let rule):
+            return try key.span.bytes.withUnsafeBytes { (key) throws(MartletError) in
+                .expiry(try items.setExpiry(key, expiresAt, rule: rule, now: now))
+            }
+        case .collection(let key, let command, let expiry):
+            return .collection(try perform(command, key, expiry, on: items, now: now))
+        }
+    }
+
+    private static func perform(
+        _ command: CollectionCommand, _ key: [UInt8], _ expiry: CollectionExpiry, on items: EngineCache, now: Timestamp
+    ) throws(MartletError) -> CollectionReply {
+        var dice = Dice()
+        let outcome = try key.span.bytes.withUnsafeBytes { (key) throws(MartletError) in
+            try command.execute(on: items, key: key, expiry: expiry, now: now, dice: &dice)
+        }
+        switch outcome {
+        case .reply(let reply): return reply
+        case .unfinished(let work):
+            while true {
+                if let reply = try work.step(now: now, dice: &dice) { return reply }
+            }
         }
     }
 

@@ -30,6 +30,11 @@ extension RequestHead {
         return isListed
     }
 
+    /// Where the value of the first field of this name lies.
+    func range(_ name: StaticString) -> ByteRange? {
+        withArena { arena in fields.first { arena.slice($0.name.range).matches(name) }?.value }
+    }
+
     /// The value of the one field of this name, without the space around it; nil when there is none.
     ///
     /// - Throws: ``MartletError/invalidArgument(field:reason:)`` when there are several.
