@@ -11,8 +11,10 @@ import tempfile
 
 import pytest
 
+from support.sdk import Sdk
 from support.server import Server
 from support.topics import Topic
+from support.wire import caller_for
 
 # Nothing of what generated tests remember belongs into the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(pathlib.Path(tempfile.gettempdir()) / "martlet-hypothesis"))
@@ -65,5 +67,21 @@ def root(server):
 def topic(server, cache):
     """A publisher to the topics of the new cache."""
     made = Topic(server, cache)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def caller(server, cache):
+    """The root key by gRPC, on the new cache."""
+    made = caller_for(server, cache)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def sdk(request, server):
+    """The official SDK, once for each of its two faces."""
+    made = Sdk(server, is_async=request.param == "async")
     yield made
     made.close()

@@ -7,38 +7,10 @@ import time
 import pytest
 
 from support.admin import EVERYTHING, Admin, fresh_name
+from support.usage import add, expect, usage_of
 from support.waiting import eventually
 
-METERS = [
-    "operations",
-    "bytes_in",
-    "bytes_out",
-    "calls",
-    "hits",
-    "misses",
-    "client_errors",
-    "throttled",
-    "server_errors",
-    "request_chunks",
-    "response_chunks",
-    "conditional_operations",
-    "elements_in",
-    "elements_out",
-    "publishes",
-    "deliveries",
-    "subscription_milliseconds",
-]
-
 KEY = "ten-bytes-"
-
-
-def expect(operations, **others):
-    return {**dict.fromkeys(METERS, 0), "operations": operations, "calls": 1, **others}
-
-
-def add(left, right):
-    return {name: left[name] + right[name] for name in METERS}
-
 
 # One call each: method, the query behind the key, header fields, body; and what it must add to the counters.
 # Item-only counting: an operation for each 1024 bytes begun of key and value together, one at least; twice that with
@@ -106,11 +78,6 @@ def perform(client, cache, headers, call):
     return client.request(method, f"/cache/{cache}?key={KEY}{query}", headers={**headers, **fields}, body=body)
 
 
-def usage_of(server, cache, **query):
-    used = server.admin.used(cache, **query)
-    return {name: used.get(name, 0) for name in METERS}
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_costs_exactly_what_it_should(server, client, cache, name):
     preparation, call, status, expected = CALLS[name]
@@ -155,7 +122,9 @@ def test_a_body_that_turns_out_too_long_is_counted_too(server, cache):
         connection.send(
             f"PUT /cache/{cache}?key=k&ttl_seconds=60 HTTP/1.1\r\nHost: x\r\nAuthorization: {server.root_key}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
-            + b"200\r\n" + b"x" * 512 + b"\r\n0\r\n\r\n"
+            + b"200\r\n"
+            + b"x" * 512
+            + b"\r\n0\r\n\r\n"
         )
         connection.read_response().must_be(413)
     used = usage_of(server, cache)

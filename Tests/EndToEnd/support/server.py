@@ -20,7 +20,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 _READY = re.compile(
     r"martlet ready http=(?P<http>\S+)(?: resp=(?P<resp>\S+))?(?: ops=(?P<ops>\S+))?"
-    r" data-dir=(?P<data_directory>.+) root-key=(?P<root_key_path>.+)"
+    r" data-dir=(?P<data_directory>.+) root-key=(?P<root_key_path>.+?)(?: emulator-admin=(?P<emulator_admin>\S+))?"
 )
 
 # The value of a `token` parameter that is anything but taken out.
@@ -228,6 +228,10 @@ class Server:
     @property
     def ops(self):
         return parse_address(self.ready["ops"])
+
+    @property
+    def emulator_admin(self):
+        return parse_address(self.ready["emulator_admin"])
 
     @property
     def origin(self):
