@@ -21,56 +21,30 @@ private struct SubscriptionItem {
     private let valueBytes: Int
     private let itemBytes: Int
 
+    /// The number of the oneof's member.
+    private var kindField: Int { message.kind == .text ? 1 : 2 }
+
     init(_ message: TopicMessage) {
         self.message = message
         // The oneof is written whatever it holds: an empty text is a text.
-        valueBytes = 1 + Self.lengthBytes(message.byteCount) + message.byteCount
-        var bytes = 1 + Self.lengthBytes(valueBytes) + valueBytes
-        if message.sequence > 0 { bytes += 1 + Self.varintBytes(message.sequence) }
-        if !message.publisherID.isEmpty {
-            bytes += 1 + Self.lengthBytes(message.publisherID.count) + message.publisherID.count
-        }
-        if message.page > 0 { bytes += 1 + Self.varintBytes(message.page) }
-        itemBytes = bytes
+        valueBytes = ProtobufWriter.size(field: 1, length: message.byteCount)
+        itemBytes =
+            ProtobufWriter.size(field: 1, number: message.sequence) + ProtobufWriter.size(field: 2, length: valueBytes)
+            + ProtobufWriter.size(field: 3, singularLength: message.publisherID.count)
+            + ProtobufWriter.size(field: 4, number: message.page)
     }
 
     func write(to buffer: inout ByteBuffer) {
+        let count = ProtobufWriter.size(field: 1, length: itemBytes)
         buffer.writeInteger(0 as UInt8)
-        buffer.writeInteger(UInt32(1 + Self.lengthBytes(itemBytes) + itemBytes))
-        buffer.writeInteger(0x0A as UInt8)
-        Self.writeVarint(UInt64(itemBytes), to: &buffer)
-        if message.sequence > 0 {
-            buffer.writeInteger(0x08 as UInt8)
-            Self.writeVarint(message.sequence, to: &buffer)
+        buffer.writeInteger(UInt32(truncatingIfNeeded: count))
+        buffer.writeProtobuf(count: count) { writer in
+            writer.writeHead(field: 1, length: itemBytes)
+            writer.writeNumber(field: 1, message.sequence)
+            writer.writeHead(field: 2, length: valueBytes)
+            message.withBytes { writer.writeBytes(field: kindField, $0) }
+            message.publisherID.withUnsafeBytes { writer.writeSingularBytes(field: 3, $0) }
+            writer.writeNumber(field: 4, message.page)
         }
-        buffer.writeInteger(0x12 as UInt8)
-        Self.writeVarint(UInt64(valueBytes), to: &buffer)
-        buffer.writeInteger(message.kind == .text ? 0x0A : 0x12 as UInt8)
-        Self.writeVarint(UInt64(message.byteCount), to: &buffer)
-        message.withBytes { _ = buffer.writeBytes($0) }
-        if !message.publisherID.isEmpty {
-            buffer.writeInteger(0x1A as UInt8)
-            Self.writeVarint(UInt64(message.publisherID.count), to: &buffer)
-            buffer.writeBytes(message.publisherID)
-        }
-        if message.page > 0 {
-            buffer.writeInteger(0x20 as UInt8)
-            Self.writeVarint(message.page, to: &buffer)
-        }
-    }
-
-    private static func lengthBytes(_ length: Int) -> Int { varintBytes(UInt64(length)) }
-
-    private static func varintBytes(_ number: UInt64) -> Int {
-        max(1, (UInt64.bitWidth - number.leadingZeroBitCount + 6) / 7)
-    }
-
-    private static func writeVarint(_ number: UInt64, to buffer: inout ByteBuffer) {
-        var rest = number
-        while rest >= 0x80 {
-            buffer.writeInteger(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        buffer.writeInteger(UInt8(truncatingIfNeeded: rest))
     }
 }

@@ -132,7 +132,7 @@ enum ScsResponse {
     /// The pointer is good until the buffer is next changed.
     @inline(__always)
     static func reserveHit(_ count: Int, in buffer: inout ByteBuffer) -> UnsafeMutableRawBufferPointer {
-        let lengthBytes = count == 0 ? 0 : varintBytes(count)
+        let lengthBytes = count == 0 ? 0 : ProtobufWriter.size(of: UInt64(count))
         let messageBytes = 2 + (count == 0 ? 0 : 1 + lengthBytes + count)
         buffer.reserveCapacity(minimumWritableBytes: 5 + messageBytes)
         buffer.writeInteger(0 as UInt8)
@@ -151,10 +151,5 @@ enum ScsResponse {
         buffer.moveWriterIndex(forwardBy: count)
         // The buffer is its exchange's alone: its memory stays where it is until the next change, after the copy.
         return buffer.withUnsafeMutableReadableBytes { UnsafeMutableRawBufferPointer(rebasing: $0[start...]) }
-    }
-
-    @inline(__always)
-    private static func varintBytes(_ number: Int) -> Int {
-        max(1, (Int.bitWidth - number.leadingZeroBitCount + 6) / 7)
     }
 }
