@@ -27,6 +27,13 @@ package struct WebhookRecord: Equatable, Sendable {
     }
 }
 
+/// Shows neither of its secrets by accident.
+extension WebhookRecord: CustomStringConvertible, CustomReflectable {
+    package var description: String { "WebhookRecord(\(id.rawValue), redacted)" }
+
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
 extension WebhookRecord {
     init(row: Row) throws(DamagedRow) {
         let reader = RowReader(row: row, table: "webhooks")

@@ -77,6 +77,15 @@ struct CatalogWebhookTests {
         }
     }
 
+    @Test func aRecordShowsNoSecret() throws {
+        let (record, _) = try put("first")
+        var dumped = ""
+        dump([record], to: &dumped)
+        for text in ["\(record)", "\([record])", String(reflecting: [record]), dumped] {
+            #expect(!text.contains("s3cret") && !text.contains("t0p"))
+        }
+    }
+
     @Test func aCacheHasNoMoreThanItsShare() throws {
         for number in 0..<WebhookLimits.perCache { try put("w\(number)") }
         let refusal = MartletError.tooMany("webhooks of a cache", limit: WebhookLimits.perCache)
