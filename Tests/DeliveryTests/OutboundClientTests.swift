@@ -118,7 +118,7 @@ struct OutboundClientTests {
 
     /// Writes again and again, until the connection ends.
     private static func flood(_ channel: any Channel, _ piece: ByteBuffer) {
-        channel.writeAndFlush(piece).whenSuccess { flood(channel, piece) }
+        channel.writeAndFlush(piece).whenSuccess { channel.eventLoop.execute { flood(channel, piece) } }
     }
 
     @Test(.timeLimit(.minutes(1)))
