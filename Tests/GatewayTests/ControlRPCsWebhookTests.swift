@@ -99,7 +99,15 @@ struct ControlRPCsWebhookTests {
         arguments: [.putWebhook, .deleteWebhook, .listWebhooks, .getWebhookSecret, .rotateWebhookSecret] as [ControlRPC]
     )
     func eachCallIsForAdministratorsAndReadsItsMessage(rpc: ControlRPC) throws {
-        #expect(throws: MartletError.malformed("the request is not a message of the call")) {
+        let message =
+            switch rpc {
+            case .putWebhook: "_PutWebhookRequest"
+            case .deleteWebhook: "_DeleteWebhookRequest"
+            case .listWebhooks: "_ListWebhookRequest"
+            case .getWebhookSecret: "_GetWebhookSecretRequest"
+            default: "_RotateWebhookSecretRequest"
+            }
+        #expect(throws: MartletError.malformed("the message is not a webhook.\(message)")) {
             try respond(rpc, [0x0A, 0xFF])
         }
         let key = try fixture.control.mintKey(

@@ -15,10 +15,7 @@ import Tenancy
 extension Exchange {
     static let framePrefixBytes = 5
 
-    /// Makes room in ``responseBody`` for one framed message of so many bytes, of which the caller writes `count - tail`
-    /// behind the frame's prefix itself and the rest through the pointer.
-    ///
-    /// Cost: none beyond the buffer's.
+    /// Begins one framed message of so many bytes in ``responseBody``, which the caller writes behind it.
     @inline(__always)
     func beginMessage(byteCount: Int) {
         responseBody.clear(minimumCapacity: byteCount + Self.framePrefixBytes)

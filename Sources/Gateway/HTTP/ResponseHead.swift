@@ -44,7 +44,7 @@ struct ResponseHead {
     /// What a page of another origin may read.
     var exposedFields: StaticString {
         contentType == .grpcWeb || contentType == .grpcWebText
-            ? "grpc-status, grpc-message, err" : "etag, retry-after"
+            ? GRPCWebCORS.exposedHeaders : "etag, retry-after"
     }
 
     init(status: Int) {

@@ -16,7 +16,7 @@ extension ControlRPCs {
         try control.permit(.manageWebhooks, caller)
         switch rpc {
         case .putWebhook:
-            let webhook = try Self.read(Webhook_PutWebhookRequest.self, message).webhook
+            let webhook = try Self.decode(Webhook_PutWebhookRequest.self, message).webhook
             let (cache, name) = try Self.names(webhook.webhookID, in: "webhook.webhook_id")
             let topic = try TopicName(webhook.topicName, field: "webhook.topic_name")
             guard case .postURL(let url)? = webhook.destination.kind else {
@@ -24,34 +24,34 @@ extension ControlRPCs {
             }
             let order = WebhookOrder(name: name, cache: cache, topic: topic, url: url)
             let record = try control.putWebhook(order, caller: caller)
-            return try Self.write(Webhook_PutWebhookResponse.with { $0.secretString = record.secret })
+            return try Self.encode(Webhook_PutWebhookResponse.with { $0.secretString = record.secret })
         case .deleteWebhook:
-            let request = try Self.read(Webhook_DeleteWebhookRequest.self, message)
+            let request = try Self.decode(Webhook_DeleteWebhookRequest.self, message)
             let (cache, name) = try Self.names(request.webhookID, in: "webhook_id")
             try control.deleteWebhook(name, of: cache, caller: caller)
-            return try Self.write(Webhook_DeleteWebhookResponse())
+            return try Self.encode(Webhook_DeleteWebhookResponse())
         case .listWebhooks:
-            let request = try Self.read(Webhook_ListWebhookRequest.self, message)
+            let request = try Self.decode(Webhook_ListWebhookRequest.self, message)
             let cache = try CacheName(request.cacheName, field: "cache_name")
             let webhooks = try control.webhooks(of: cache, caller: caller)
-            return try Self.write(
+            return try Self.encode(
                 Webhook_ListWebhooksResponse.with { $0.webhook = webhooks.map { Webhook_Webhook($0, of: cache) } })
         case .getWebhookSecret:
-            let request = try Self.read(Webhook_GetWebhookSecretRequest.self, message)
+            let request = try Self.decode(Webhook_GetWebhookSecretRequest.self, message)
             let cache = try CacheName(request.cacheName, field: "cache_name")
             let name = try WebhookName(request.webhookName, field: "webhook_name")
             let record = try control.webhook(name, of: cache, caller: caller)
-            return try Self.write(
+            return try Self.encode(
                 Webhook_GetWebhookSecretResponse.with {
                     $0.cacheName = cache.text
                     $0.webhookName = name.text
                     $0.secretString = record.secret
                 })
         case .rotateWebhookSecret:
-            let request = try Self.read(Webhook_RotateWebhookSecretRequest.self, message)
+            let request = try Self.decode(Webhook_RotateWebhookSecretRequest.self, message)
             let (cache, name) = try Self.names(request.webhookID, in: "webhook_id")
             let secret = try control.rotateWebhookSecret(name, of: cache, caller: caller)
-            return try Self.write(Webhook_RotateWebhookSecretResponse.with { $0.secretString = secret })
+            return try Self.encode(Webhook_RotateWebhookSecretResponse.with { $0.secretString = secret })
         default:
             throw .internalFailure("the call is none of webhooks")
         }
@@ -64,24 +64,6 @@ extension ControlRPCs {
             try CacheName(id.cacheName, field: field + ".cache_name"),
             try WebhookName(id.webhookName, field: field + ".webhook_name")
         )
-    }
-
-    private static func read<Request: SwiftProtobuf.Message>(
-        _ type: Request.Type, _ bytes: [UInt8]
-    ) throws(MartletError) -> Request {
-        do {
-            return try Request(serializedBytes: bytes)
-        } catch {
-            throw .malformed("the request is not a message of the call")
-        }
-    }
-
-    private static func write(_ response: some SwiftProtobuf.Message) throws(MartletError) -> [UInt8] {
-        do {
-            return try response.serializedBytes()
-        } catch {
-            throw .internalFailure("the response cannot be written")
-        }
     }
 }
 
