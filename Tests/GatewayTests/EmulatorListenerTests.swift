@@ -8,9 +8,7 @@ import Testing
 @testable import Gateway
 
 /// Real sockets: whether the listener drops who is there and who comes, and the port that tells it to.
-///
-/// On the main actor, because the fixture's event loop wants to be used from one thread.
-@MainActor @Suite struct EmulatorListenerTests {
+@Suite struct EmulatorListenerTests {
     private struct ReadyStatus: SystemStatus {
         var readiness: (isReady: Bool, reason: String) { (true, "ready") }
         var jwks: [UInt8] { [] }
@@ -83,12 +81,12 @@ import Testing
     private func withListeners(
         _ body: (_ main: GatewayListener, _ admin: EmulatorListener) async throws -> Void
     ) async throws {
-        let fixture = try GatewayFixture(isEmulator: true)
+        let fixture = try ServiceFixture(isEmulator: true)
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let parts = GatewayParts(
             service: fixture.service, limits: GatewayLimits(), routes: AdminRoutes(control: fixture.control),
-            control: ControlRPCs(control: fixture.control), executor: fixture.executor, status: ReadyStatus(),
+            control: ControlRPCs(control: fixture.control), executor: ControlExecutor(capacity: 4), status: ReadyStatus(),
             logger: logger)
         let main = try await GatewayListener(
             role: .main, host: "127.0.0.1", port: 0, tls: nil, eventLoops: 2, firstLane: 1, parts: parts)

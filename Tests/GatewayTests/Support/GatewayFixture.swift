@@ -18,18 +18,10 @@ import Testing
 /// directory of their own, a clock that stands still, and connections whose sockets are stand-ins.
 final class GatewayFixture {
     let loop = EmbeddedEventLoop()
-    let clock = ManualClock(Timestamp(seconds: 500_000_000))
     let mailbox = Mailbox()
-    let directory: URL
-    let catalog: Catalog
-    let meters: MeterFile
-    let service: CacheService
-    let control: ControlPlane
+    let core: ServiceFixture
     let executor = ControlExecutor(capacity: 4)
     let lane: GatewayLane
-    let root: Caller
-    /// The root key as it is presented: it may do everything in the caches of tenant `default`.
-    let rootKey: String
     /// Whether the engine is a late one. Its answers are handed over when a test says so, and then run with the event
     /// loop; what the verifying thread hands over at its own time waits for ``takeLate(_:)``.
     private let isLate: Bool
@@ -42,46 +34,20 @@ final class GatewayFixture {
         heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false,
         choice: (EmbeddedEngine) -> EngineChoice = { _ in .embedded }
     ) throws {
-        directory = FileManager.default.temporaryDirectory.appending(path: "martlet-gateway-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let publication = Publication()
-        catalog = try Catalog(path: directory.appending(path: "catalog.sqlite").path, clock: clock) { snapshot, _ in
-            publication.service.withLock { $0 }?.catalogChanged(snapshot)
-        }
-        meters = try MeterFile(path: directory.appending(path: "meters").path)
-        let ledger = try Ledger(
-            path: directory.appending(path: "ledger.sqlite").path, counters: meters, clock: clock)
-        let authority = TokenAuthority(issuer: "https://martlet.test", audience: "martlet")
-        let tenant = try #require(catalog.snapshot.tenant(try TenantName(Catalog.defaultTenantName)))
-        let key = SipHashKey(k0: 1, k1: 2)
-        let engine = try EmbeddedEngine(
-            configuration: EngineConfiguration(memoryBytes: 256 << 20, indexKey: key, valueHashKey: key))
-        let choice = choice(engine)
-        if case .late = choice { isLate = true } else { isLate = false }
-        service = CacheService(
-            catalog: catalog, engine: engine, choice: choice, meters: meters,
-            verifier: TokenVerifier(authority: authority), verification: VerificationQueue(capacity: 256),
-            failures: FailureMemory(now: clock.now()), sizes: SizeDefaults(), clock: clock, defaultTenant: tenant.id,
-            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator)
-        publication.service.withLock { [service] in $0 = service }
-        control = ControlPlane(
-            service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: "cache.test")
-        try control.ensureSigningKey(now: clock.now())
-        let issued = try APIKeys.issueRoot()
-        try catalog.setRootKeyHash(issued.hash.bytes, actor: "test")
-        rootKey = issued.presented
-        root = .root(defaultTenant: tenant.id)
+        core = try ServiceFixture(
+            heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator, choice: choice)
+        isLate = core.isLate
 
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let router = HTTPRouter(
             rest: RESTDoor(),
-            grpc: GRPCDoor(control: ControlRPCs(control: control), executor: executor),
-            admin: AdminDoor(routes: AdminRoutes(control: control), executor: executor),
+            grpc: GRPCDoor(control: ControlRPCs(control: core.control), executor: executor),
+            admin: AdminDoor(routes: AdminRoutes(control: core.control), executor: executor),
             system: SystemDoor(status: StillStatus(), servesMetrics: false, executor: executor), others: others)
         let mailbox = mailbox
         lane = GatewayLane(
-            eventLoop: loop, service: ServiceLane(service: service, index: 0) { mailbox.put($0) }, limits: limits,
+            eventLoop: loop, service: ServiceLane(service: core.service, index: 0) { mailbox.put($0) }, limits: limits,
             router: router, logger: logger)
         try makeCache("shop")
     }
@@ -89,12 +55,6 @@ final class GatewayFixture {
     deinit {
         lane.closeAll()
         loop.run()
-        try? FileManager.default.removeItem(at: directory)
-    }
-
-    /// Tells the service what the catalog has published, as the server does.
-    private final class Publication: Sendable {
-        let service = Mutex<CacheService?>(nil)
     }
 
     private struct StillStatus: SystemStatus {
@@ -105,6 +65,15 @@ final class GatewayFixture {
 }
 
 extension GatewayFixture {
+    var clock: ManualClock { core.clock }
+    var catalog: Catalog { core.catalog }
+    var meters: MeterFile { core.meters }
+    var service: CacheService { core.service }
+    var control: ControlPlane { core.control }
+    var directory: URL { core.directory }
+    var root: Caller { core.root }
+    var rootKey: String { core.rootKey }
+
     func makeCache(_ name: String, _ limits: LimitChanges = [:]) throws {
         var change = CacheChange()
         change.limits = limits
