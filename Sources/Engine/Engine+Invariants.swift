@@ -53,7 +53,7 @@ extension EngineCache {
             found.append("\(detached) bytes are being freed, booked as \(statistics.bytesBeingFreed)")
         }
         // What is attached is not refused, and items give way to it later.
-        let ownBytes = liveBytes - statistics.bytesAttached
+        let ownBytes = liveBytes - statistics.bytesAttached - observationBytes.load(ordering: .relaxed)
         if ownBytes > byteCeiling.load(ordering: .relaxed), counted > 0 { found.append("over its limit of bytes") }
         if counted > itemCeiling.load(ordering: .relaxed) { found.append("over its limit of items") }
         return found
@@ -158,7 +158,7 @@ extension HashIndex {
                     if bucketNumber(of: hash(record)) != bucket {
                         found.append("a record in another bucket than its own")
                     }
-                    if ExpiryMinima.tick(of: record.expiresAt, epoch: epoch) < said {
+                    if ExpiryMinima.tick(of: record.nextExpiry, epoch: epoch) < said {
                         found.append("an item expires before its bucket says so")
                     }
                 }

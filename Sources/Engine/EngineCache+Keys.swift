@@ -8,7 +8,7 @@ extension EngineCache {
         let hash = hash(of: key)
         let stripe = lockStripe(of: hash)
         defer { stripe.unlock() }
-        guard let record = stripe.contents.pointee.index.find(key, hash: hash), !record.isExpired(at: now) else {
+        guard let record = stripe.contents.pointee.index.find(key, hash: hash), !record.isGone(at: now) else {
             return nil
         }
         return (record.kind, record.expiresAt)
@@ -58,7 +58,7 @@ extension EngineCache {
             }
             index.forEachSlot(of: bucket.number) { slot in
                 let record = HashIndex.Slot.record(slot)
-                guard !record.isExpired(at: now) else { return }
+                guard !record.isGone(at: now) else { return }
                 left -= 1
                 body(record.key, record.kind, record.expiresAt)
             }
@@ -89,7 +89,7 @@ extension EngineCache {
             for _ in 0..<100 where candidates.isEmpty {
                 index.forEachSlot(of: Int.random(in: 0..<index.bucketCount, using: &random)) { slot in
                     let record = HashIndex.Slot.record(slot)
-                    if !record.isExpired(at: now) { candidates.append(record) }
+                    if !record.isGone(at: now) { candidates.append(record) }
                 }
             }
             if let record = candidates.randomElement(using: &random) { return body(record.key) }

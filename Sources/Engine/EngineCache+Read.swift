@@ -26,8 +26,10 @@ extension EngineCache {
             return nil
         }
         guard record.isScalar else {
+            let isGone = record.isGone(at: now)
             stripe.unlock()
-            throw .wrongType
+            guard isGone else { throw .wrongType }
+            return nil
         }
         record.markUsed()
         let expiresAt = record.expiresAt
@@ -59,6 +61,40 @@ extension EngineCache {
         return ItemFacts(
             byteCount: target.count, valueHash: storedHash ?? core.valueHash(of: UnsafeRawBufferPointer(target)),
             expiresAt: expiresAt)
+    }
+
+    /// As ``get(_:now:accepting:into:)``, for whoever wants nothing but the value: no hash is computed.
+    /// - Returns: its length; nil for a miss.
+    package func read(
+        _ key: UnsafeRawBufferPointer, now: Timestamp, into reserve: (Int) -> UnsafeMutableRawBufferPointer
+    ) throws(MartletError) -> Int? {
+        let hash = hash(of: key)
+        let stripe = lockStripe(of: hash)
+        guard let record = stripe.contents.pointee.index.find(key, hash: hash), !record.isExpired(at: now) else {
+            stripe.unlock()
+            return nil
+        }
+        guard record.isScalar else {
+            let isGone = record.isGone(at: now)
+            stripe.unlock()
+            guard isGone else { throw .wrongType }
+            return nil
+        }
+        let sealer = stripe.contents.pointee.sealer
+        let form = StoredForm(of: record, isSealed: sealer != nil)
+        guard form.encoding == .identity else {
+            stripe.unlock()
+            return try get(key, now: now, into: reserve)?.byteCount
+        }
+        record.markUsed()
+        let target = reserve(form.payloadBytes)
+        precondition(target.count == form.payloadBytes, "memory of another size than was asked for")
+        let copy = copyPayload(of: record, form, into: target)
+        stripe.unlock()
+        if let sealer, let copy, !copy.open(target, key: key, lane: Self.lane(hash), with: sealer) {
+            throw Self.unreadable
+        }
+        return form.payloadBytes
     }
 
     /// Copies what lies in a record, still sealed.
@@ -114,7 +150,10 @@ extension EngineCache {
         guard let record = stripe.contents.pointee.index.find(key, hash: hash), !record.isExpired(at: now) else {
             return nil
         }
-        guard record.isScalar else { throw .wrongType }
+        guard record.isScalar else {
+            guard record.isGone(at: now) else { throw .wrongType }
+            return nil
+        }
         let sealer = stripe.contents.pointee.sealer
         let form = StoredForm(of: record, isSealed: sealer != nil)
         if form.encoding == .identity, let storedHash = record.storedHash(form) {

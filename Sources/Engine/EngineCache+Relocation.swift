@@ -31,52 +31,43 @@ extension EngineCache {
 
     /// Copies an item to another key. Parameters and result as ``rename(_:to:overwrites:now:)``.
     ///
-    /// A large collection is copied as it was at one moment, outside of any lock: an insert for each element.
+    /// Cost: for a large collection an insert for each element, outside of any lock.
     package func copy(
         _ key: UnsafeRawBufferPointer, to newKey: UnsafeRawBufferPointer, overwrites: Bool, now: Timestamp
     ) throws(MartletError) -> Bool? {
+        switch try beginCopy(key, to: newKey, overwrites: overwrites, now: now) {
+        case .done(let outcome): return outcome
+        case .large(let copy):
+            while !copy.advance(entries: .max) {}
+            return try copy.commit(to: newKey, in: self, overwrites: overwrites, now: now)
+        }
+    }
+
+    /// As ``copy(_:to:overwrites:now:)``, for whoever takes turns at what is large.
+    package func beginCopy(
+        _ key: UnsafeRawBufferPointer, to newKey: UnsafeRawBufferPointer, overwrites: Bool, now: Timestamp
+    ) throws(MartletError) -> CopyStep {
         let held = (storedBytes(key, now: now) ?? 0) + Record.treesBytes
-        let step = try transact([key, newKey], reserving: held, now: now) { items throws(MartletError) in
+        return try transact([key, newKey], reserving: held, now: now) { items throws(MartletError) in
             let original = items[0]
             guard let kind = original.kind else { return CopyStep.done(nil) }
             guard overwrites || items[1].kind == nil else { return .done(false) }
             if key.elementsEqual(newKey) { return .done(true) }
-            if let snapshot = original.snapshotTrees() { return .large(snapshot, kind, original.expiresAt) }
+            if let snapshot = original.snapshotTrees() {
+                return .large(CollectionCopy(snapshot, of: original, kind))
+            }
             try original.copyValue(kind, to: items[1])
             return .done(true)
         }
-        guard case .large(let snapshot, let kind, let expiresAt) = step else {
-            if case .done(let outcome) = step { return outcome }
-            return nil
-        }
-        let large = snapshot.copied()
-        do throws(MartletError) {
-            return try withItem(newKey, reserving: held, now: now) { item throws(MartletError) in
-                guard overwrites || item.kind == nil else {
-                    source.discard(large)
-                    return false
-                }
-                item.adopt(kind, large, expiresAt: expiresAt)
-                return true
-            }
-        } catch {
-            source.discard(large)
-            throw error
-        }
-    }
-
-    private enum CopyStep {
-        case done(Bool?)
-        case large(LargeSnapshot, ItemKind, Timestamp?)
     }
 }
 
-extension PageSource {
-    /// Frees trees that no item came to hold.
-    func discard(_ large: LargeCollection) {
-        bury(large.first)
-        bury(large.second)
-    }
+/// How far copying an item has come.
+package enum CopyStep {
+    /// Nil: there is no item to copy; else whether it was copied.
+    case done(Bool?)
+    /// A large collection, which is copied in turns and then committed.
+    case large(CollectionCopy)
 }
 
 extension ItemAccess {

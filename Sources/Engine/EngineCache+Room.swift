@@ -44,6 +44,7 @@ extension EngineCache {
     /// What the cache is charged when every item is evicted.
     var leastBytes: Int {
         ownBytes + attachedBytes.load(ordering: .relaxed) + codingBytes.load(ordering: .relaxed)
+            + observationBytes.load(ordering: .relaxed)
     }
 
     /// What the cache itself takes.
@@ -105,7 +106,8 @@ extension EngineCache {
         for offset in 0..<count {
             let position = (start &+ offset) % count
             let stripe = StripeTable.stripe(of: UInt64(position), word)
-            stripe.giveWay()
+            // Who has exclusive access lets nobody in between.
+            if !stripe.isExclusivelyHeld { stripe.giveWay() }
             stripe.lock()
             let progress = stripe.evict(
                 limit: limit, mostEvicted: mostEvicted, isForced: isForced, now: now, self)

@@ -22,9 +22,11 @@ extension EngineCache {
                 var contents = StripeContents(hashKey: core.configuration.indexKey)
                 contents.isClosed = isClosed
                 contents.sealer = sealer
+                contents.observers = stripe.contents.pointee.observers
                 swap(&contents, &stripe.contents.pointee)
                 // The key goes with the last that holds it, and nothing here needs it.
                 contents.sealer = nil
+                contents.observers = nil
                 stripe.figures.pointee.addItems(-contents.index.count)
                 let box = DetachedContents(contents, of: self)
                 if box.bytes > 0 {
@@ -32,6 +34,8 @@ extension EngineCache {
                     detached.append(box)
                 }
             }
+            tellFlushed(stripes)
+            if isClosed { endObservation(stripes) }
             return detached
         }
     }
@@ -63,6 +67,8 @@ extension EngineCache {
 
     /// Deals the items of the one stripe out to many, segment by segment: about a millisecond, under the one lock.
     private func divide(now: Timestamp) {
+        // The new stripes' locks would be free for all. When exclusive access ends, this is asked again.
+        guard !isExclusivelyHeld else { return }
         // A chunk of index and two segments for each, and one segment of the old ones that is not free yet.
         let needed = StripeTable.divisionCharge + StripeTable.mostStripes * 8192 + StripeReference.largestSegment
         guard liveBytes + needed <= byteCeiling.load(ordering: .relaxed),
@@ -105,6 +111,7 @@ extension EngineCache {
             old.figures.pointee.expirations.load(ordering: .relaxed), ordering: .relaxed)
         old.contents.pointee.index.removeEverything(to: source)
         old.contents.pointee.ghosts.free(source)
+        old.contents.pointee.observers?.deal(to: word)
         old.contents.pointee = StripeContents(hashKey: core.configuration.indexKey)
     }
 
@@ -120,7 +127,7 @@ extension EngineCache {
             let place = stripe.place(byteCount, inMain: state == .main, source)
             place.start.copyMemory(from: record.start, byteCount: byteCount)
             stripe.contents.pointee.index.insert(
-                place, hash: hash, tick: ExpiryMinima.tick(of: place.expiresAt, epoch: epoch), from: source)
+                place, hash: hash, tick: ExpiryMinima.tick(of: place.nextExpiry, epoch: epoch), from: source)
             stripe.figures.pointee.addItems(1)
             if place.isLarge {
                 let trees = place.trees

@@ -115,7 +115,7 @@ extension EngineCache {
         guard !stripe.contents.pointee.isClosed else { throw .cacheNotFound }
         let found = stripe.contents.pointee.index.find(key, hash: hash)
         if condition != .always {
-            let live = found.flatMap { $0.isExpired(at: now) ? nil : $0 }
+            let live = found.flatMap { $0.isGone(at: now) ? nil : $0 }
             guard try holds(condition, for: live, key, hash, stripe) else { return false }
         }
         if let expiresAt, expiresAt <= now {
@@ -137,8 +137,9 @@ extension EngineCache {
 
     /// Removes an item that may have expired.
     func remove(_ record: Record, _ hash: UInt64, _ now: Timestamp, from stripe: StripeReference) {
-        if record.isExpired(at: now) { stripe.figures.pointee.addExpiration() }
-        stripe.remove(record, hash: hash, self)
+        let isExpired = record.isExpired(at: now)
+        if isExpired { stripe.figures.pointee.addExpiration() }
+        stripe.remove(record, hash: hash, isExpired ? .expired : .removed, self)
     }
 
     /// Removes an item of any kind.
@@ -148,7 +149,7 @@ extension EngineCache {
         let stripe = lockStripe(of: hash)
         defer { stripe.unlock() }
         guard let record = stripe.contents.pointee.index.find(key, hash: hash) else { return false }
-        let isLive = !record.isExpired(at: now)
+        let isLive = !record.isGone(at: now)
         remove(record, hash, now, from: stripe)
         return isLive
     }

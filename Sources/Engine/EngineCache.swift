@@ -35,6 +35,10 @@ package final class EngineCache: Sendable {
     private let hasCompressor = Atomic<Bool>(false)
     /// What is charged for samples, dictionaries and contexts of sealing.
     let codingBytes = Atomic<Int>(0)
+    /// What is charged for knowing who observes which key.
+    let observationBytes = Atomic<Int>(0)
+    /// What whoever has exclusive access may bring the cache to while the process is full.
+    let exclusiveCeiling = Atomic<Int>(0)
 
     /// What an empty cache is charged: this object, its books, one stripe, its place in the registry.
     static let fixedCharge = 1024 + StripeReference.byteCount
@@ -106,7 +110,8 @@ package final class EngineCache: Sendable {
             compression: compressor?.statistics ?? CompressionStatistics())
     }
 
-    var itemCount: Int {
+    /// Items held, those among them that have just expired included. Cost: a load for each stripe.
+    package var itemCount: Int {
         var count = 0
         for stripe in stripes.all { count += stripe.figures.pointee.items.load(ordering: .relaxed) }
         return count

@@ -49,6 +49,7 @@ extension EngineCore {
     /// chooses who gives.
     /// - Throws: ``MartletError/memoryExhausted`` when what the others are reserved leaves too little for the item.
     func makeRoom(for byteCount: Int, in cache: EngineCache, now: Timestamp) throws(MartletError) {
+        if cache.isExclusivelyHeld { return try makeRoomInside(cache, for: byteCount, now: now) }
         try pressure.withLock { (pressure) throws(MartletError) in
             let wanted = byteCount + slackBytes
             var budget = 4096
@@ -58,6 +59,27 @@ extension EngineCore {
             takeFromTheFurthestAbove(until: wanted, for: cache, now: now, &pressure)
             take(from: cache, until: byteCount, now: now)
             guard hasRoom(for: byteCount) else { throw .memoryExhausted }
+        }
+    }
+
+    /// Makes room for a write of a cache to which this thread has exclusive access: what was reserved for it is taken
+    /// even where others have filled the process meanwhile, and what goes beyond is paid with items of its own.
+    ///
+    /// The lock of `pressure` comes before those of stripes: here it cannot be had any more. So others give when exclusive
+    /// access has ended.
+    private func makeRoomInside(_ cache: EngineCache, for byteCount: Int, now: Timestamp) throws(MartletError) {
+        func isAllowed() -> Bool {
+            hasRoom(for: byteCount)
+                || cache.liveBytes + byteCount <= cache.exclusiveCeiling.load(ordering: .relaxed)
+        }
+        guard !isAllowed() else { return }
+        var budget = 4096
+        dismantleGraveyard(budget: &budget) { !isAllowed() }
+        var slices = 0
+        while !isAllowed() {
+            let slice = cache.evict(isForced: slices > Self.slicesBeforeForce, now: now)
+            guard !slice.isExhausted else { throw .memoryExhausted }
+            slices += 1
         }
     }
 
@@ -147,6 +169,8 @@ extension EngineCore {
     /// Brings the process down to its ceiling where something went over it: a write by what it needed beside its item, a
     /// cache that was opened while the process was full, topics that grew. The writer gives where nobody else may.
     func relieve(for cache: EngineCache?, now: Timestamp) {
+        // Asked again when exclusive access ends.
+        if cache?.isExclusivelyHeld == true { return }
         pressure.withLock { pressure in
             var budget = 4096
             dismantleGraveyard(budget: &budget) { !hasRoom(for: 0) }

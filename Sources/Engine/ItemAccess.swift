@@ -13,21 +13,29 @@ package struct ItemAccess {
     private var found: Record?
     /// What the elements are bound to, if the item becomes a large collection.
     private var newBinding: UInt64 = 0
+    /// Observers know that the item was written: what is written of it further is a part of the same change.
+    private var isWriteTold = false
+    /// Whether fields of the dictionary are left whose time has passed: more than were removed when it was taken.
+    var hasDueFields = false
 
+    /// - Parameter expiringFields: how many fields of a dictionary are removed at most, for their time has passed.
     init(
-        _ cache: EngineCache, _ stripe: StripeReference, _ key: UnsafeRawBufferPointer, _ hash: UInt64, _ now: Timestamp
+        _ cache: EngineCache, _ stripe: StripeReference, _ key: UnsafeRawBufferPointer, _ hash: UInt64,
+        _ now: Timestamp, expiringFields: Int = mostFieldsExpired
     ) {
         self.cache = cache
         self.stripe = stripe
         self.key = key
         self.hash = hash
         self.now = now
-        found = stripe.contents.pointee.index.find(key, hash: hash)
+        refresh(expiringFields: expiringFields)
     }
 
-    /// Looks again, after another access may have changed the item.
-    mutating func refresh() {
+    /// Looks, or looks again after another access may have changed the item. Of a dictionary's fields that have expired
+    /// the first go here.
+    mutating func refresh(expiringFields: Int = mostFieldsExpired) {
         found = stripe.contents.pointee.index.find(key, hash: hash)
+        if let found, found.hasFieldTimes { expireFields(limit: expiringFields) }
     }
 
     private var live: Record? {
@@ -44,6 +52,12 @@ package struct ItemAccess {
     /// Whether it is a collection held as trees.
     var isLarge: Bool { live?.isLarge ?? false }
 
+    /// Whether it is a dictionary of which a field has a time.
+    var hasFieldTimes: Bool { live?.hasFieldTimes ?? false }
+
+    /// The record of a live item.
+    var liveRecord: Record? { live }
+
     /// How much memory the elements of a large collection take; 0 for every other item, which is small or of one piece.
     package var elementBytes: Int { trees.0.bytes + trees.1.bytes }
 
@@ -51,7 +65,7 @@ package struct ItemAccess {
     var hashKey: SipHashKey { cache.core.configuration.indexKey }
 
     /// Counts as a use of the item.
-    func markUsed() { live?.markUsed() }
+    package func markUsed() { live?.markUsed() }
 
     // MARK: Scalars and packed collections
 
@@ -113,7 +127,8 @@ package struct ItemAccess {
     ) {
         let record = stripe.makeRecord(
             key, hash: hash, replacing: found, storedBytes: form.storedBytes, kind: kind, encoding: form.encoding,
-            expiresAt: expiresAt, now: now, cache)
+            expiresAt: expiresAt, now: now, tells: !isWriteTold, cache)
+        isWriteTold = true
         record.sealed(form).copyMemory(from: sealed)
         record.fillFrame(form, hash: form.keepsHash ? cache.core.valueHash(of: plain) : nil)
         found = record
@@ -121,7 +136,8 @@ package struct ItemAccess {
 
     // MARK: Large collections
 
-    /// The trees of a large collection: one for dictionary, set and list; for a sorted set first members, then scores.
+    /// The trees of a large collection: one for set and list; for a dictionary entries, then times if a field has one;
+    /// for a sorted set members, then scores.
     var trees: (TreeHandle, TreeHandle) {
         guard let record = live, record.isLarge else { return (TreeHandle(), TreeHandle()) }
         return record.trees
@@ -129,12 +145,18 @@ package struct ItemAccess {
 
     /// Creates or replaces the item by a large collection, or writes its changed handles back. The trees that it had are
     /// not freed if it was large already: the handles that are given are what became of them.
-    mutating func storeTrees(_ kind: ItemKind, _ first: TreeHandle, _ second: TreeHandle, expiresAt: Timestamp?) {
+    ///
+    /// - Parameter hasChanged: false when the elements are what they were, and only lie in other pages now.
+    mutating func storeTrees(
+        _ kind: ItemKind, _ first: TreeHandle, _ second: TreeHandle, expiresAt: Timestamp?, hasChanged: Bool = true
+    ) {
         if let record = live, record.isLarge, record.kind == kind {
             let before = record.trees
             stripe.contents.pointee.treeBytes += first.bytes + second.bytes - before.0.bytes - before.1.bytes
             record.setTrees(first, second)
             record.markUsed()
+            if hasChanged { tellWritten() }
+            if kind == .dictionary { noteFieldTimes(record, second) }
             return setExpiry(expiresAt)
         }
         adopt(kind, LargeCollection(first: first, second: second, binding: elements.binding), expiresAt: expiresAt)
@@ -159,12 +181,25 @@ package struct ItemAccess {
     mutating func adopt(_ kind: ItemKind, _ large: LargeCollection, expiresAt: Timestamp?) {
         let record = stripe.makeRecord(
             key, hash: hash, replacing: found, storedBytes: Record.treesBytes, kind: kind, isLarge: true,
-            expiresAt: expiresAt, now: now, cache)
+            expiresAt: expiresAt, now: now, tells: !isWriteTold, cache)
+        isWriteTold = true
         record.setTrees(large.first, large.second)
         record.setBinding(large.binding)
+        if kind == .dictionary { noteFieldTimes(record, large.second) }
         stripe.contents.pointee.treeBytes += large.first.bytes + large.second.bytes
         found = record
         if let expiresAt, expiresAt <= now { remove() }
+    }
+
+    /// Writes down that a dictionary's fields have times, or none, and tells the index of the earliest.
+    private func noteFieldTimes(_ record: Record, _ times: TreeHandle) {
+        let earliest = FieldTimePages.earliest(times)
+        record.setHasFieldTimes(earliest != nil)
+        if let earliest { note(earliest) }
+    }
+
+    private func note(_ expiresAt: Timestamp?) {
+        stripe.note(ExpiryMinima.tick(of: expiresAt, epoch: cache.core.epoch(now)), hash: hash)
     }
 
     /// Removes a large collection, whose trees are now the caller's.
@@ -190,8 +225,9 @@ package struct ItemAccess {
         guard let record = live else { return }
         if let expiresAt, expiresAt <= now { return remove() }
         guard record.expiresAt != expiresAt else { return }
+        tellWritten()
         record.setExpiry(expiresAt)
-        stripe.note(ExpiryMinima.tick(of: expiresAt, epoch: cache.core.epoch(now)), hash: hash)
+        note(expiresAt)
     }
 
     /// Removes the item; trees are freed in the background.
@@ -199,6 +235,13 @@ package struct ItemAccess {
         guard let record = found else { return }
         cache.remove(record, hash, now, from: stripe)
         found = nil
+        isWriteTold = false
+    }
+
+    /// Tells observers that the item was changed in place.
+    private mutating func tellWritten() {
+        if !isWriteTold { stripe.tell(key, .written, hash: hash) }
+        isWriteTold = true
     }
 }
 

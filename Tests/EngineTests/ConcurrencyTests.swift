@@ -5,7 +5,7 @@ import Tenancy
 import Testing
 
 /// Runs `body` on several threads of its own at once, and waits for all.
-private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
     let group = DispatchGroup()
     for number in 0..<count {
         group.enter()

@@ -3,13 +3,17 @@ import Tenancy
 extension ItemAccess {
     /// Sets fields, creating the dictionary if need be; of equal fields in one call the last one stays. Returns how many
     /// fields were new. No pairs: nothing happens.
+    ///
+    /// - Parameter keepingFieldTimes: whether a field that is there keeps its own time; if not, it loses it.
     package mutating func dictionarySet(
-        _ pairs: Span<DictionaryPair>, expiry: CollectionExpiry
+        _ pairs: Span<DictionaryPair>, expiry: CollectionExpiry, keepingFieldTimes: Bool = false
     ) throws(MartletError) -> Int {
-        try setHashed(pairs.count, .dictionary, expiry: expiry) { index in (pairs[index].field, pairs[index].value) }
+        try setHashed(pairs.count, .dictionary, expiry: expiry, keepsTimes: keepingFieldTimes) { index in
+            (pairs[index].field, pairs[index].value)
+        }
     }
 
-    /// Sets one field. True: it is new.
+    /// Sets one field, which loses its own time if it has one. True: it is new.
     package mutating func dictionarySet(
         _ field: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, expiry: CollectionExpiry
     ) throws(MartletError) -> Bool {
@@ -17,7 +21,7 @@ extension ItemAccess {
     }
 
     /// Sets a field that is not there. False: it is, and nothing was changed, its time included.
-    mutating func dictionarySetIfAbsent(
+    package mutating func dictionarySetIfAbsent(
         _ field: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, expiry: CollectionExpiry
     ) throws(MartletError) -> Bool {
         // A value in a tree is not opened only to see that it is there.
@@ -40,13 +44,13 @@ extension ItemAccess {
     }
 
     /// Adds to the number that a field holds as decimal text; one that is not there counts as 0. Returns the sum.
-    /// Throws `notAnInteger`, `integerOverflow`.
+    /// The field keeps its own time. Throws `notAnInteger`, `integerOverflow`.
     package mutating func dictionaryIncrement(
         _ field: UnsafeRawBufferPointer, by amount: Int64, expiry: CollectionExpiry
     ) throws(MartletError) -> Int64 {
         var text = ScratchBytes(capacity: 32)
         var sum: Int64 = 0
-        _ = try changeHashed(field, .dictionary, expiry: expiry, readsCurrent: true) {
+        _ = try changeHashed(field, .dictionary, expiry: expiry, readsCurrent: true, keepsTimes: true) {
             (current) throws(MartletError) in
             var number: Int64 = 0
             if let current {
@@ -65,13 +69,13 @@ extension ItemAccess {
     /// The same for a number with a fraction. Returns the sum; `body` is lent its text, as it is stored.
     /// Throws `notAnInteger` if the field holds no number, `integerOverflow` if the sum is none.
     @discardableResult
-    mutating func dictionaryIncrement(
+    package mutating func dictionaryIncrement(
         _ field: UnsafeRawBufferPointer, byFraction amount: Double, expiry: CollectionExpiry,
         _ body: (UnsafeRawBufferPointer) -> Void = { _ in }
     ) throws(MartletError) -> Double {
         var text = ScratchBytes(capacity: 32)
         var sum = 0.0
-        _ = try changeHashed(field, .dictionary, expiry: expiry, readsCurrent: true) {
+        _ = try changeHashed(field, .dictionary, expiry: expiry, readsCurrent: true, keepsTimes: true) {
             (current) throws(MartletError) in
             guard let result = DictionaryDecimal.sum(of: current, and: amount) else { throw .notAnInteger }
             guard result.isFinite else { throw .integerOverflow }
@@ -81,5 +85,18 @@ extension ItemAccess {
         }
         body(text.bytes)
         return sum
+    }
+
+    /// Changes one field by what it holds, creating field and dictionary if need be. It keeps its own time.
+    ///
+    /// - Parameter decide: gets the value, nil if there is none, and gives the one to write, or nil to leave everything
+    ///   as it is. The bytes must not be those that it got, and live until this returns.
+    /// - Returns: whether something was written.
+    package mutating func dictionaryUpdate(
+        _ field: UnsafeRawBufferPointer, expiry: CollectionExpiry,
+        _ decide: (UnsafeRawBufferPointer?) throws(MartletError) -> UnsafeRawBufferPointer?
+    ) throws(MartletError) -> Bool {
+        try changeHashed(field, .dictionary, expiry: expiry, readsCurrent: true, keepsTimes: true, decide)
+            != .unchanged
     }
 }

@@ -46,7 +46,7 @@ extension ItemAccess {
     }
 
     /// Lends the value of a field. nil: no dictionary; false: no such field.
-    func dictionaryGet(
+    package func dictionaryGet(
         _ field: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> Bool? {
         try withHashed(.dictionary) { (view) throws(MartletError) in
@@ -86,12 +86,12 @@ extension ItemAccess {
     }
 
     /// Whether a field is there; nil: no dictionary.
-    func dictionaryContains(_ field: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
+    package func dictionaryContains(_ field: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
         try withHashed(.dictionary) { (view) throws(MartletError) in try view.find(field) != nil }
     }
 
     /// How many bytes the value of a field has; nil: no such field, or no dictionary.
-    func dictionaryValueLength(_ field: UnsafeRawBufferPointer) throws(MartletError) -> Int? {
+    package func dictionaryValueLength(_ field: UnsafeRawBufferPointer) throws(MartletError) -> Int? {
         var length: Int?
         _ = try dictionaryGet(field) { length = $0.count }
         return length
@@ -126,7 +126,7 @@ extension ItemAccess {
     }
 
     /// The dictionary as it is now, to be read without the lock; nil if there is none. O(1), or a copy of up to 4 KiB.
-    func dictionarySnapshot() throws(MartletError) -> DictionarySnapshot? {
+    package func dictionarySnapshot() throws(MartletError) -> DictionarySnapshot? {
         guard let entries = try hashedEntries(.dictionary) else { return nil }
         return DictionarySnapshot(entries, elements: largeElements)
     }
@@ -136,7 +136,7 @@ extension ItemAccess {
     ///
     /// A field that is there from the first call to the last is handed out at least once, however the dictionary
     /// changes between the calls, its form included.
-    func dictionaryScan(
+    package func dictionaryScan(
         from cursor: UInt64, limit: Int, _ parts: DictionaryParts = .pairs,
         _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> UInt64? {
@@ -149,7 +149,7 @@ extension ItemAccess {
     }
 
     /// Lends random entries: `count` of them, or if distinct at most all there are. False: no dictionary.
-    func dictionaryRandom(
+    package func dictionaryRandom(
         _ count: Int, isDistinct: Bool, _ parts: DictionaryParts = .pairs,
         using generator: inout some RandomNumberGenerator,
         _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void

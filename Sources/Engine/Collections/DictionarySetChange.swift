@@ -20,7 +20,7 @@ extension ItemAccess {
 
     /// Lends the packed blob, or none for an item that is to be created.
     @inline(__always)
-    private func withBlob<R>(
+    func withBlob<R>(
         _ exists: Bool, _ body: (UnsafeRawBufferPointer) throws(MartletError) -> R
     ) throws(MartletError) -> R {
         guard exists else { return try body(PackedHashed.nothing) }
@@ -34,14 +34,18 @@ extension ItemAccess {
     ///   - readsCurrent: whether `decide` looks at the value; if not, it may be handed nil for a key that is there.
     ///   - decide: gets the value of the key and gives the one to write, or nil to leave everything as it is. The bytes
     ///     must not be those that it got, and live until this returns.
+    ///   - keepsTimes: whether a field that is replaced keeps its own time.
     mutating func changeHashed(
         _ key: UnsafeRawBufferPointer, _ form: HashedForm, expiry: CollectionExpiry, readsCurrent: Bool,
-        _ decide: (UnsafeRawBufferPointer?) throws(MartletError) -> UnsafeRawBufferPointer?
+        keepsTimes: Bool = false, _ decide: (UnsafeRawBufferPointer?) throws(MartletError) -> UnsafeRawBufferPointer?
     ) throws(MartletError) -> HashedChange {
         let exists = try holdsHashed(form)
         let expiresAt = hashedExpiry(expiry, exists: exists)
         if exists, isLarge {
-            return try changeTree(key, form, expiresAt: expiresAt, readsCurrent: readsCurrent, decide)
+            dropDue(1) { _ in key }
+            let change = try changeTree(key, form, expiresAt: expiresAt, readsCurrent: readsCurrent, decide)
+            if change == .replaced, !keepsTimes { clearTimes(1) { _ in key } }
+            return change
         }
         var blob = ScratchBytes()
         var outgrown: UnsafeRawBufferPointer?
@@ -95,13 +99,18 @@ extension ItemAccess {
     /// `entry` lends the key and value of each index from 0. A packed collection that outgrows its form on the way goes
     /// on as a tree.
     mutating func setHashed(
-        _ count: Int, _ form: HashedForm, expiry: CollectionExpiry,
+        _ count: Int, _ form: HashedForm, expiry: CollectionExpiry, keepsTimes: Bool = false,
         _ entry: (Int) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
     ) throws(MartletError) -> Int {
         let exists = try holdsHashed(form)
         guard count > 0 else { return 0 }
         let expiresAt = hashedExpiry(expiry, exists: exists)
-        if exists, isLarge { return try setTree(count, form, expiresAt: expiresAt, entry) }
+        if exists, isLarge {
+            dropDue(count) { entry($0).key }
+            let added = try setTree(count, form, expiresAt: expiresAt, entry)
+            if !keepsTimes { clearTimes(count) { entry($0).key } }
+            return added
+        }
         if count == 1 {
             let (key, value) = entry(0)
             let change = try changeHashed(key, form, expiry: expiry, readsCurrent: true) { current in
@@ -174,7 +183,9 @@ extension ItemAccess {
                 if tree.set(key, value) { added += 1 }
             }
         }
-        storeHashed(tree, form, expiresAt: expiresAt, mayShrink: tree.handle.bytes < bytesBefore)
+        storeHashed(
+            tree, form, expiresAt: expiresAt, hasChanged: form.hasValues || added > 0,
+            mayShrink: tree.handle.bytes < bytesBefore)
         return added
     }
 
@@ -186,10 +197,18 @@ extension ItemAccess {
         guard count > 0 else { return 0 }
         let expiresAt = self.expiresAt
         if isLarge {
+            dropDue(count, key)
             var tree = HashedTree(trees.0, source: source, hashKey: hashKey)
             var removed = 0
             for index in 0..<count where tree.remove(key(index)) { removed += 1 }
-            if removed > 0 { storeHashed(tree, form, expiresAt: expiresAt, mayShrink: true) }
+            guard removed > 0 else { return 0 }
+            guard hasFieldTimes else {
+                storeHashed(tree, form, expiresAt: expiresAt, mayShrink: true)
+                return removed
+            }
+            var times = FieldTimes(trees.1, source: source, hashKey: hashKey)
+            for index in 0..<count { times.clear(key(index)) }
+            storeHashed(tree, times: times.handle, form, expiresAt: expiresAt, mayShrink: true)
             return removed
         }
         var blob = ScratchBytes()

@@ -27,13 +27,19 @@ extension ItemAccess {
     }
 
     /// After a change to the tree of this item: writes the handle back, removes the item if nothing is left, packs it
-    /// again if little is.
+    /// again if little is and no field has a time.
+    ///
+    /// - Parameter times: the tree of times if it was changed.
     mutating func storeHashed(
-        _ tree: borrowing HashedTree, _ form: HashedForm, expiresAt: Timestamp?, mayShrink: Bool
+        _ tree: borrowing HashedTree, times: TreeHandle? = nil, _ form: HashedForm, expiresAt: Timestamp?,
+        hasChanged: Bool = true, mayShrink: Bool
     ) {
-        storeTrees(form.kind, tree.handle, TreeHandle(), expiresAt: expiresAt)
-        guard mayShrink, tree.count <= PackedHashed.repackedCount else { return }
+        storeTrees(form.kind, tree.handle, times ?? trees.1, expiresAt: expiresAt, hasChanged: hasChanged)
+        guard mayShrink else { return }
+        if let dueFields, dueFields.count == tree.count { return remove() }
+        guard tree.count <= PackedHashed.repackedCount else { return }
         guard tree.count > 0 else { return remove() }
+        guard !hasFieldTimes else { return }
         // A first look without opening anything: sealing adds some 24 bytes to a value.
         var storedBytes = 0
         tree.forEach { (key, value) in

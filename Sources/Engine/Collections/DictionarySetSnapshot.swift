@@ -5,6 +5,8 @@ final class HashedEntries: Sendable {
     private enum Form {
         case packed([UInt8], HashedForm)
         case tree(HashedSnapshot)
+        /// But for the fields whose time had passed by then; that is so many.
+        case filtered(HashedSnapshot, FieldTimesSnapshot, Timestamp, due: Int)
     }
 
     private let form: Form
@@ -20,8 +22,13 @@ final class HashedEntries: Sendable {
         form = .tree(tree)
     }
 
+    init(tree: HashedSnapshot, times: FieldTimesSnapshot, now: Timestamp, due: Int) {
+        count = tree.count - due
+        form = .filtered(tree, times, now, due: due)
+    }
+
     var isTree: Bool {
-        if case .tree = form { true } else { false }
+        if case .packed = form { false } else { true }
     }
 
     func withView<R>(_ body: (HashedView) throws(MartletError) -> R) throws(MartletError) -> R {
@@ -30,6 +37,10 @@ final class HashedEntries: Sendable {
             try blob.span.bytes.withUnsafeBytes { (bytes) throws(MartletError) in try body(.packed(bytes, form)) }
         case .tree(let tree):
             try withExtendedLifetime(tree) { () throws(MartletError) in try body(.tree(HashedPages(tree))) }
+        case .filtered(let tree, let times, let now, let due):
+            try withExtendedLifetime((tree, times)) { () throws(MartletError) in
+                try body(.filtered(HashedPages(tree), DueFields(times: times.pages, now: now, count: due)))
+            }
         }
     }
 
@@ -47,6 +58,9 @@ final class HashedEntries: Sendable {
             let old = tree.snapshot.handle
             let handle = item.trees.0
             return handle.root == old.root && handle.count == old.count
+        case .filtered:
+            // Of a dictionary, which nobody asks about.
+            return false
         }
     }
 }
@@ -56,7 +70,10 @@ extension ItemAccess {
     func hashedEntries(_ form: HashedForm) throws(MartletError) -> HashedEntries? {
         guard try holdsHashed(form) else { return nil }
         if isLarge {
-            return HashedEntries(tree: HashedTree(trees.0, source: source, hashKey: hashKey).snapshot())
+            let tree = HashedTree(trees.0, source: source, hashKey: hashKey).snapshot()
+            guard let dueFields else { return HashedEntries(tree: tree) }
+            let times = FieldTimes(trees.1, source: source, hashKey: hashKey).snapshot()
+            return HashedEntries(tree: tree, times: times, now: now, due: dueFields.count)
         }
         return try withValue { (blob) throws(MartletError) in try HashedEntries(packed: blob, form) }
     }

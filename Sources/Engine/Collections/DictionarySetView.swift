@@ -26,14 +26,20 @@ struct HashedPages: HashedReading {
 enum HashedView {
     case packed(UnsafeRawBufferPointer, HashedForm)
     case tree(HashedPages)
+    /// The entries of a dictionary but some, whose time has passed.
+    case filtered(HashedPages, DueFields)
 
     typealias Body = (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(MartletError) -> Void
 
     var isTree: Bool {
         switch self {
         case .packed: false
-        case .tree: true
+        case .tree, .filtered: true
         }
+    }
+
+    private var isFiltered: Bool {
+        if case .filtered = self { true } else { false }
     }
 
     /// O(bytes) where packed, else O(1).
@@ -41,6 +47,7 @@ enum HashedView {
         switch self {
         case .packed(let blob, let form): try PackedHashed.count(blob, form)
         case .tree(let tree): tree.count
+        case .filtered(let tree, let due): tree.count - due.count
         }
     }
 
@@ -50,6 +57,7 @@ enum HashedView {
         switch self {
         case .packed(let blob, let form): try PackedHashed.find(key, in: blob, form).entry?.value
         case .tree(let tree): tree.find(key)
+        case .filtered(let tree, let due): due.contains(key) ? nil : tree.find(key)
         }
     }
 
@@ -64,6 +72,10 @@ enum HashedView {
                 return failure == nil
             }
             if let failure { throw failure }
+        case .filtered(let tree, let due):
+            try HashedView.tree(tree).forEach { (key, value) throws(MartletError) in
+                if !due.contains(key) { try body(key, value) }
+            }
         }
     }
 
@@ -82,6 +94,10 @@ enum HashedView {
             }
             if let failure { throw failure }
             return next
+        case .filtered(let tree, let due):
+            return try HashedView.tree(tree).visit(from: cursor, limit: limit) { (key, value) throws(MartletError) in
+                if !due.contains(key) { try body(key, value) }
+            }
         }
     }
 
@@ -98,7 +114,9 @@ enum HashedView {
         guard count > 0 else { return }
         let total = try self.count()
         guard total > 0 else { return }
-        if count == 1 {
+        if isFiltered {
+            try randomUnfiltered(count, isDistinct: isDistinct, of: total, using: &generator, body)
+        } else if count == 1 {
             try at(Int.random(in: 0..<total, using: &generator), body)
         } else if !isDistinct {
             try repeated(count, of: total, using: &generator, body)
@@ -112,18 +130,43 @@ enum HashedView {
                 try at(taken, body)
             }
         } else {
-            // Selection sampling (Knuth, volume 2, 3.4.2, algorithm S): each entry is taken with the chance that the
-            // rest needs it.
-            var needed = min(count, total)
-            var left = total
-            try forEach { (key, value) throws(MartletError) in
-                guard needed > 0, left > 0 else { return }
-                if left <= needed || Int.random(in: 0..<left, using: &generator) < needed {
-                    needed -= 1
-                    try body(key, value)
-                }
-                left -= 1
+            try selected(count, of: total, using: &generator, body)
+        }
+    }
+
+    /// Selection sampling (Knuth, volume 2, 3.4.2, algorithm S): each entry is taken with the chance that the rest
+    /// needs it.
+    private func selected(
+        _ count: Int, of total: Int, using generator: inout some RandomNumberGenerator, _ body: Body
+    ) throws(MartletError) {
+        var needed = min(count, total)
+        var left = total
+        try forEach { (key, value) throws(MartletError) in
+            guard needed > 0, left > 0 else { return }
+            if left <= needed || Int.random(in: 0..<left, using: &generator) < needed {
+                needed -= 1
+                try body(key, value)
             }
+            left -= 1
+        }
+    }
+
+    /// Where some entries are to be passed over, a position does not say how many of them lie before it: positions are
+    /// drawn until one is not of them, or after some draws in vain a pass over all finds it.
+    private func randomUnfiltered(
+        _ count: Int, isDistinct: Bool, of total: Int, using generator: inout some RandomNumberGenerator, _ body: Body
+    ) throws(MartletError) {
+        guard case .filtered(let tree, let due) = self else { return }
+        if isDistinct, count > 1 { return try selected(count, of: total, using: &generator, body) }
+        for _ in 0..<count {
+            var isFound = false
+            for _ in 0..<64 where !isFound {
+                let entry = tree.entry(at: Int.random(in: 0..<tree.count, using: &generator))
+                guard !due.contains(entry.key) else { continue }
+                isFound = true
+                try body(entry.key, entry.value)
+            }
+            if !isFound { try selected(1, of: total, using: &generator, body) }
         }
     }
 
@@ -135,7 +178,7 @@ enum HashedView {
             for _ in 0..<rank { position = try PackedHashed.entry(at: position, in: blob, form).end }
             let entry = try PackedHashed.entry(at: position, in: blob, form)
             try body(entry.key, entry.value)
-        case .tree(let tree):
+        case .tree(let tree), .filtered(let tree, _):
             let entry = tree.entry(at: rank)
             try body(entry.key, entry.value)
         }
@@ -154,7 +197,7 @@ enum HashedView {
                 let entry = try PackedHashed.entry(at: start, in: blob, form)
                 try body(entry.key, entry.value)
             }
-        case .tree:
+        case .tree, .filtered:
             for _ in 0..<count { try at(Int.random(in: 0..<total, using: &generator), body) }
         }
     }
@@ -175,7 +218,11 @@ extension ItemAccess {
         _ form: HashedForm, _ body: (HashedView) throws(MartletError) -> R
     ) throws(MartletError) -> R? {
         guard try holdsHashed(form) else { return nil }
-        if isLarge { return try body(.tree(HashedPages(trees.0, hashKey: hashKey))) }
+        if isLarge {
+            let tree = HashedPages(trees.0, hashKey: hashKey)
+            if let dueFields { return try body(.filtered(tree, dueFields)) }
+            return try body(.tree(tree))
+        }
         return try withValue { (blob) throws(MartletError) in try body(.packed(blob, form)) }
     }
 

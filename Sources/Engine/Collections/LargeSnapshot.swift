@@ -1,15 +1,14 @@
-/// The trees of a large collection as they were at one moment, and how to make others like them.
+/// The trees of a large collection as they were at one moment.
 struct LargeSnapshot: Sendable {
     private enum Trees: Sendable {
         case hashed(HashedSnapshot)
         case positional(PositionalSnapshot)
         case scored(HashedSnapshot, ScoredSnapshot)
+        case timed(HashedSnapshot, FieldTimesSnapshot)
     }
 
     private let trees: Trees
-    private let binding: UInt64
-    private let source: PageSource
-    private let hashKey: SipHashKey
+    let binding: UInt64
 
     /// Called under the lock of the collection's stripe.
     init(
@@ -21,42 +20,33 @@ struct LargeSnapshot: Sendable {
             trees = .scored(
                 HashedTree(handles.0, source: source, hashKey: hashKey).snapshot(),
                 ScoredTree(handles.1, source: source).snapshot())
+        case .dictionary where handles.1.root != 0:
+            trees = .timed(
+                HashedTree(handles.0, source: source, hashKey: hashKey).snapshot(),
+                FieldTimes(handles.1, source: source, hashKey: hashKey).snapshot())
         case .scalar, .dictionary, .set:
             trees = .hashed(HashedTree(handles.0, source: source, hashKey: hashKey).snapshot())
         }
         self.binding = binding
-        self.source = source
-        self.hashKey = hashKey
     }
 
-    /// Trees of the same entries that share no page with these. Cost: an insert for each entry; no lock.
-    func copied() -> LargeCollection {
+    /// The entries of a dictionary, set or sorted set, and the scores of the last.
+    var entries: (HashedSnapshot, scores: ScoredSnapshot?)? {
         switch trees {
-        case .hashed(let entries):
-            return LargeCollection(first: copied(entries), binding: binding)
-        case .scored(let members, let scores):
-            var copy = ScoredTree(TreeHandle(), source: source)
-            scores.visit(from: 0, count: scores.count, reversed: false) { score, member in
-                copy.insert(score: score, member)
-                return true
-            }
-            return LargeCollection(first: copied(members), second: copy.handle, binding: binding)
-        case .positional(let elements):
-            var copy = PositionalTree(TreeHandle(), source: source)
-            elements.visit(from: 0, count: elements.count, reversed: false) { element in
-                copy.append(element)
-                return true
-            }
-            return LargeCollection(first: copy.handle, binding: binding)
+        case .hashed(let entries): (entries, nil)
+        case .timed(let entries, _): (entries, nil)
+        case .scored(let entries, let scores): (entries, scores)
+        case .positional: nil
         }
     }
 
-    private func copied(_ entries: HashedSnapshot) -> TreeHandle {
-        var copy = HashedTree(TreeHandle(), source: source, hashKey: hashKey)
-        entries.forEach { key, value in
-            copy.set(key, value)
-            return true
-        }
-        return copy.handle
+    /// The times of a dictionary's fields, where one has one.
+    var times: FieldTimesSnapshot? {
+        if case .timed(_, let times) = trees { times } else { nil }
+    }
+
+    /// The elements of a list.
+    var elements: PositionalSnapshot? {
+        if case .positional(let elements) = trees { elements } else { nil }
     }
 }

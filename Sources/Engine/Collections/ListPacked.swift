@@ -127,7 +127,7 @@ struct PackedList {
 
 /// Whether two runs of bytes are the same.
 @inline(__always)
-func equalBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+package func equalBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
     guard left.count == right.count else { return false }
     guard let leftBase = left.baseAddress, let rightBase = right.baseAddress else { return true }
     return left.count == 0 || memcmp(leftBase, rightBase, left.count) == 0

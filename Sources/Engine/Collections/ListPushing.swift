@@ -97,7 +97,7 @@ extension ItemAccess {
                 source.bury(tree.handle)
             } else {
                 tree.removeSubrange(end == .back ? countBefore..<countBefore + added : 0..<added)
-                storeTrees(.list, tree.handle, TreeHandle(), expiresAt: self.expiresAt)
+                storeTrees(.list, tree.handle, TreeHandle(), expiresAt: self.expiresAt, hasChanged: false)
             }
             throw error
         }

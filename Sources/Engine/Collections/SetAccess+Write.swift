@@ -105,7 +105,7 @@ extension ItemAccess {
 extension Transaction {
     /// Moves a member from one set to another, creating that if need be. False: it was not in the first, and nothing
     /// was changed. A missing first set is no error, whatever the other is, as with SMOVE.
-    mutating func setMove(
+    package mutating func setMove(
         _ member: UnsafeRawBufferPointer, from: Int, to: Int, expiry: CollectionExpiry
     ) throws(MartletError) -> Bool {
         guard try self[from].holdsHashed(.set) else { return false }

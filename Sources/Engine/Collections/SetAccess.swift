@@ -22,7 +22,7 @@ extension ItemAccess {
     }
 
     /// Whether a member is there; nil: no set.
-    func setContains(_ member: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
+    package func setContains(_ member: UnsafeRawBufferPointer) throws(MartletError) -> Bool? {
         try withHashed(.set) { (view) throws(MartletError) in try view.find(member) != nil }
     }
 
@@ -39,7 +39,7 @@ extension ItemAccess {
     /// Lends every member, whatever the size. nil: no set, else how many. Where the size is not known to be small:
     /// ``setFetch(_:)``.
     @discardableResult
-    func setForEach(_ body: (UnsafeRawBufferPointer) -> Void) throws(MartletError) -> Int? {
+    package func setForEach(_ body: (UnsafeRawBufferPointer) -> Void) throws(MartletError) -> Int? {
         try withHashed(.set) { (view) throws(MartletError) in
             var count = 0
             try view.forEach { (member, _) in
@@ -69,7 +69,7 @@ extension ItemAccess {
     ///
     /// A member that is there from the first call to the last is handed out at least once, however the set changes
     /// between the calls, its form included.
-    func setScan(
+    package func setScan(
         from cursor: UInt64, limit: Int, _ body: (UnsafeRawBufferPointer) -> Void
     ) throws(MartletError) -> UInt64? {
         try withHashed(.set) { (view) throws(MartletError) in

@@ -15,6 +15,9 @@ final class SetBuilder {
         self.hashKey = hashKey
     }
 
+    /// The memory that a tree takes which is not committed yet; 0 for what is still small.
+    var treeBytes: Int { tree?.handle.bytes ?? 0 }
+
     deinit {
         if let handle = tree?.handle { source.bury(handle) }
     }

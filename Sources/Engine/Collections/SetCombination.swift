@@ -139,7 +139,7 @@ extension EngineCache {
 
 extension Transaction {
     /// Snapshots of several keys, nil for what is missing.
-    func setSnapshots(_ indices: Range<Int>) throws(MartletError) -> [SetSnapshot?] {
+    package func setSnapshots(_ indices: Range<Int>) throws(MartletError) -> [SetSnapshot?] {
         var sets: [SetSnapshot?] = []
         sets.reserveCapacity(indices.count)
         for index in indices { sets.append(try self[index].setSnapshot()) }

@@ -35,6 +35,9 @@ package struct SetStoring: ~Copyable {
         keys = SetStoringKeys(sources, destination)
     }
 
+    /// The memory that the result takes so far where it is large.
+    package var builtBytes: Int { builder?.treeBytes ?? 0 }
+
     /// Does about `budget` looks at a member. Returns nil if there is more to do, else the number of members stored.
     /// After an error it is over, and nothing was changed.
     package mutating func step(budget: Int, now: Timestamp) throws(MartletError) -> Int? {

@@ -23,6 +23,7 @@ package final class SortedSetCombination: @unchecked Sendable {
     private let countLimit: Int?
     private let expiresAt: Timestamp?
     private let hasDestination: Bool
+    private let largestBytes: Int
     /// The sources' keys and, last, the destination's, in one piece of memory that outlives every transaction.
     private let keyMemory: UnsafeMutableRawBufferPointer
     private let keys: [UnsafeRawBufferPointer]
@@ -38,13 +39,15 @@ package final class SortedSetCombination: @unchecked Sendable {
     ///   - countLimit: only counts the result, to that number at most (ZINTERCARD with LIMIT); 0: without limit; nil:
     ///     the elements are wanted.
     ///   - destination: where the result is stored, in the place of whatever is there. It is no source by that.
+    ///   - largestBytes: how much memory the result may take; beyond that it is refused.
     /// - Throws: ``MartletError/invalidArgument(field:reason:)`` without sources, with a weight for each missing, or one
     ///   that is not a number.
     package init(
         cache: EngineCache, _ operation: SortedSetOperation, of sources: [[UInt8]], weights: [Double]? = nil,
         aggregate: SortedSetAggregate = .sum, countLimit: Int? = nil, to destination: [UInt8]? = nil,
-        expiresAt: Timestamp? = nil
+        expiresAt: Timestamp? = nil, largestBytes: Int = .max
     ) throws(MartletError) {
+        self.largestBytes = largestBytes
         self.weights = try Self.checked(weights, sourceCount: sources.count, operation)
         self.cache = cache
         self.operation = operation
@@ -96,7 +99,13 @@ package final class SortedSetCombination: @unchecked Sendable {
             try begin(now: now)
             return phase == .done
         case .merging:
-            guard let merge, try merge.step(budget: budget) else { return false }
+            guard let merge else { return false }
+            let isComplete = try merge.step(budget: budget)
+            // Its elements lie in both halves.
+            guard merge.bytes / 2 <= largestBytes else {
+                throw .tooLarge(limit: .maxItemBytes, value: UInt64(largestBytes))
+            }
+            guard isComplete else { return false }
             if !hasDestination {
                 count = merge.count
                 phase = .done

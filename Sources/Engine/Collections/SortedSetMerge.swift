@@ -69,6 +69,9 @@ final class SortedSetMerge: @unchecked Sendable {
     /// How many elements the result has, as far as it is known.
     private(set) var count = 0
 
+    /// How much memory the result takes so far.
+    var bytes: Int { hashed.bytes + scored.bytes }
+
     /// Takes snapshots of `items`, which are all locked.
     ///
     /// - Throws: ``MartletError/wrongType`` if one is neither a sorted set nor a set.
@@ -150,28 +153,7 @@ final class SortedSetMerge: @unchecked Sendable {
         for (source, index) in zip(sources, items) {
             guard try source.isCurrent(transaction[index]) else { return false }
         }
-        guard count > 0 else {
-            transaction[destination].remove()
-            return true
-        }
-        var packed = ScratchBytes(capacity: PackedSortedSet.maximumBytes)
-        if count <= PackedSortedSet.maximumCount {
-            ScoredTree(scored, source: source).visit(from: 0, count: count, reversed: false) { score, member in
-                PackedSortedSet.append(score, member, to: &packed)
-                return packed.count <= PackedSortedSet.maximumBytes
-            }
-        }
-        if ItemAccess.staysPackedSortedSet(bytes: packed.count, count: count) {
-            try transaction[destination].store(.sortedSet, packed.bytes, expiresAt: expiresAt)
-            discard(&hashed)
-            discard(&scored)
-        } else {
-            // Trees that it has would be taken for what the new ones were before.
-            transaction[destination].remove()
-            transaction[destination].storeTrees(.sortedSet, hashed, scored, expiresAt: expiresAt)
-            hashed = TreeHandle()
-            scored = TreeHandle()
-        }
+        try transaction[destination].replaceSortedSet(&hashed, &scored, expiresAt: expiresAt)
         return true
     }
 

@@ -115,7 +115,7 @@ extension HashIndex {
         guard bucket < buckets.count else { return }
         var earliest = ExpiryMinima.never
         forEachSlot(of: bucket) { slot in
-            earliest = min(earliest, ExpiryMinima.tick(of: Slot.record(slot).expiresAt, epoch: epoch))
+            earliest = min(earliest, ExpiryMinima.tick(of: Slot.record(slot).nextExpiry, epoch: epoch))
         }
         Common.setEarliest(buckets[bucket], earliest)
     }

@@ -10,8 +10,8 @@ import Tenancy
 // A record is one item in the log: a header of 12 bytes, the key, and the value as it is stored.
 //
 //      0                                                   8             12
-//      | expires at | kind | uses | dead | encoding | large | lengths     | key ... | stored value ... | pad to 4 |
-//        43 bits ms   3      2      1      2          1       17 + 26 bits
+//      | expires at | kind | uses | dead | encoding | large | times | lengths | key ... | stored value ... | pad to 4 |
+//        43 bits ms   3      2      1      2          1       1       17 + 26 bits
 //
 //      stored value of a scalar or a packed collection
 //      [ dictionary version: 1, if compressed with one ][ nonce: 8 ][ bytes ][ tag: 16 ][ hash of the value: 16 ]
@@ -51,6 +51,7 @@ struct Record: Equatable, @unchecked Sendable {
         static let dead: UInt64 = 48
         static let encoding: UInt64 = 49
         static let large: UInt64 = 51
+        static let fieldTimes: UInt64 = 52
         static let keyLow: UInt64 = 53
     }
 
@@ -131,6 +132,14 @@ struct Record: Equatable, @unchecked Sendable {
 
     @inline(__always)
     var isLarge: Bool { word &>> Shift.large & 1 != 0 }
+
+    /// Whether it is a dictionary whose second tree holds times of fields.
+    @inline(__always)
+    var hasFieldTimes: Bool { word &>> Shift.fieldTimes & 1 != 0 }
+
+    func setHasFieldTimes(_ hasFieldTimes: Bool) {
+        word = word & ~(1 &<< Shift.fieldTimes) | (hasFieldTimes ? 1 &<< Shift.fieldTimes : 0)
+    }
 
     // MARK: Time
 

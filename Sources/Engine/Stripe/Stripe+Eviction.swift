@@ -80,7 +80,7 @@ extension StripeReference {
             if record.isDead { continue }
             let hash = contents.pointee.index.hash(record)
             if record.isExpired(at: now) {
-                remove(record, hash: hash, cache)
+                remove(record, hash: hash, .expired, cache)
                 figures.pointee.addExpiration()
             } else if let target = drain.target {
                 let new = placeInTarget(target, byteCount, drain.log, cache.source)
@@ -91,7 +91,7 @@ extension StripeReference {
                 move(record, hash: hash, to: place(byteCount, inMain: true, cache.source), uses: record.uses - 1)
             } else {
                 if drain.log == .small { contents.pointee.ghosts.remember(hash, byteCount: byteCount) }
-                remove(record, hash: hash, cache)
+                remove(record, hash: hash, .evicted, cache)
                 figures.pointee.addEviction()
                 progress.evicted += 1
             }

@@ -5,10 +5,10 @@ extension StripeReference {
     /// The most that one bucket's items are, beyond which the rest waits for another visit. A bucket holds six or so.
     private static let mostDue = 32
 
-    /// Removes expired items, beginning where the last call ended.
+    /// Removes expired items and expired fields of dictionaries, beginning where the last call ended.
     ///
     /// - Parameters:
-    ///   - budget: each bucket looked at and each item removed is one.
+    ///   - budget: each bucket looked at and each item or field removed is one.
     ///   - latest: raised to how late an item was removed, in milliseconds.
     /// - Returns: whether everything that was due is gone.
     func expire(now: Timestamp, budget: inout Int, latest: inout Int64, _ cache: EngineCache) -> Bool {
@@ -43,16 +43,31 @@ extension StripeReference {
             var count = 0
             contents.pointee.index.forEachSlot(of: bucket) { slot in
                 let record = HashIndex.Slot.record(slot)
-                guard count < Self.mostDue, record.isExpired(at: now) else { return }
+                guard count < Self.mostDue, record.isDue(at: now) else { return }
                 due.initializeElement(at: count, to: record)
                 count += 1
             }
             for record in due[0..<count] {
+                latest = max(latest, now.milliseconds - (record.nextExpiry?.milliseconds ?? now.milliseconds))
+                guard record.isExpired(at: now) else {
+                    expireFields(of: record, now: now, budget: &budget, cache)
+                    continue
+                }
                 budget -= 1
-                latest = max(latest, now.milliseconds - (record.expiresAt?.milliseconds ?? now.milliseconds))
-                remove(record, hash: contents.pointee.index.hash(record), cache)
+                remove(record, hash: contents.pointee.index.hash(record), .expired, cache)
                 figures.pointee.addExpiration()
             }
+        }
+    }
+
+    private func expireFields(of record: Record, now: Timestamp, budget: inout Int, _ cache: EngineCache) {
+        // A copy: what is left of the dictionary may be written to another record, and this one freed.
+        var key = ScratchBytes(capacity: record.keyLength)
+        key.append(record.key)
+        key.withBytes { key in
+            _ = ItemAccess(
+                cache, self, key, contents.pointee.index.hash(record), now, expiringFields: EngineCache.recordsOfSlice)
+            budget -= EngineCache.recordsOfSlice
         }
     }
 }

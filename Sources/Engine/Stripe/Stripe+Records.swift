@@ -14,11 +14,17 @@ extension StripeReference {
     ///
     /// A record of the same size is used again. Otherwise the new one goes to the head of the log that the old one was in;
     /// one without a predecessor to the small log, or to the main one if its ghost is remembered.
+    ///
+    /// - Parameter tells: false when observers have been told of an earlier part of the same change.
     func makeRecord(
         _ key: UnsafeRawBufferPointer, hash: UInt64, replacing found: Record?, storedBytes: Int, kind: ItemKind,
         encoding: StoredEncoding = .identity, isLarge: Bool = false, expiresAt: Timestamp?, now: Timestamp,
-        _ cache: EngineCache
+        tells: Bool = true, _ cache: EngineCache
     ) -> Record {
+        if contents.pointee.observers != nil {
+            if found?.isExpired(at: now) == true { tell(key, .expired, hash: hash) }
+            if tells { tell(key, .written, hash: hash) }
+        }
         let byteCount = Record.byteCount(keyBytes: key.count, storedBytes: storedBytes)
         let tick = ExpiryMinima.tick(of: expiresAt, epoch: cache.core.epoch(now))
         guard let found else {
@@ -55,7 +61,8 @@ extension StripeReference {
     }
 
     /// Takes an item out, and what it holds outside of its record.
-    func remove(_ record: Record, hash: UInt64, _ cache: EngineCache) {
+    func remove(_ record: Record, hash: UInt64, _ change: KeyChange, _ cache: EngineCache) {
+        tell(record.key, change, hash: hash)
         contents.pointee.index.remove(record, hash: hash, to: cache.source)
         figures.pointee.addItems(-1)
         releaseOutside(of: record, cache)

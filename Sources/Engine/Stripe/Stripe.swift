@@ -45,6 +45,8 @@ struct StripeContents {
     var isClosed = false
     /// What values are sealed with. Another after each flush. Nil when sealing is off.
     var sealer: CacheSealer?
+    /// Who is told of changes. Nil when nobody is.
+    var observers: StripeObservers?
 
     init(hashKey: SipHashKey) {
         index = HashIndex(hashKey: hashKey)
@@ -82,6 +84,8 @@ struct StripeFigures: ~Copyable {
     let expirations = Atomic<UInt64>(0)
     /// Threads that wait for the lock.
     let waiting = Atomic<Int>(0)
+    /// The thread that has exclusive access to the cache, and may take the lock again. 0: none.
+    let exclusiveThread = Atomic<UInt>(0)
 
     func addItems(_ count: Int) { items.store(items.load(ordering: .relaxed) + count, ordering: .relaxed) }
     func addEviction() { evictions.store(evictions.load(ordering: .relaxed) + 1, ordering: .relaxed) }
@@ -94,13 +98,20 @@ struct StripeFigures: ~Copyable {
 struct StripeReference: Equatable, @unchecked Sendable {
     let start: UnsafeMutableRawPointer
 
-    private static let lockBytes = 64
+    /// The mutex and the depth, which share a line: whoever unlocks writes it anyway.
+    private static let lockBytes = (MemoryLayout<pthread_mutex_t>.size + MemoryLayout<Int>.size + 63) & ~63
     private static let figuresBytes = 64
     /// Whole cache lines, so that neighbours share none.
     static let byteCount = (lockBytes + figuresBytes + MemoryLayout<StripeContents>.size + 63) & ~63
 
     @inline(__always)
     private var mutex: UnsafeMutablePointer<pthread_mutex_t> { start.assumingMemoryBound(to: pthread_mutex_t.self) }
+
+    /// How often the thread that has exclusive access has taken the lock again. Touched by the holder of the lock only.
+    @inline(__always)
+    private var depth: UnsafeMutablePointer<Int> {
+        (start + MemoryLayout<pthread_mutex_t>.size).assumingMemoryBound(to: Int.self)
+    }
 
     @inline(__always)
     var figures: UnsafeMutablePointer<StripeFigures> {
@@ -115,6 +126,7 @@ struct StripeReference: Equatable, @unchecked Sendable {
     func initialize(hashKey: SipHashKey) {
         start.bindMemory(to: pthread_mutex_t.self, capacity: 1)
         pthread_mutex_init(mutex, nil)
+        (start + MemoryLayout<pthread_mutex_t>.size).bindMemory(to: Int.self, capacity: 1).initialize(to: 0)
         (start + Self.lockBytes).bindMemory(to: StripeFigures.self, capacity: 1).initialize(to: StripeFigures())
         (start + Self.lockBytes + Self.figuresBytes).bindMemory(to: StripeContents.self, capacity: 1)
             .initialize(to: StripeContents(hashKey: hashKey))
@@ -146,6 +158,10 @@ struct StripeReference: Equatable, @unchecked Sendable {
 
     @inline(never)
     private func lockSlowly() {
+        if isExclusivelyHeld {
+            depth.pointee += 1
+            return
+        }
         figures.pointee.waiting.wrappingAdd(1, ordering: .relaxed)
         defer { figures.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
         for _ in 0..<Self.mostLooks {
@@ -157,5 +173,32 @@ struct StripeReference: Equatable, @unchecked Sendable {
     }
 
     @inline(__always)
-    func unlock() { pthread_mutex_unlock(mutex) }
+    func unlock() {
+        if depth.pointee == 0 {
+            pthread_mutex_unlock(mutex)
+        } else {
+            depth.pointee -= 1
+        }
+    }
+
+    // MARK: Exclusive access
+
+    /// From here on this thread, which holds the lock, may take it again: what it may do to its cache finds the lock
+    /// taken, asks by whom, and goes on. So exclusive access costs other operations one look at a line they have at hand.
+    func beginExclusiveAccess() { figures.pointee.exclusiveThread.store(Self.thisThread, ordering: .relaxed) }
+
+    /// The last unlocking follows.
+    func endExclusiveAccess() { figures.pointee.exclusiveThread.store(0, ordering: .relaxed) }
+
+    /// Whether this thread has exclusive access. Nobody but a thread itself writes its number, so none sees it wrongly.
+    var isExclusivelyHeld: Bool { figures.pointee.exclusiveThread.load(ordering: .relaxed) == Self.thisThread }
+
+    /// A number or an address, as the system has it; no thread's is 0.
+    private static var thisThread: UInt {
+        #if canImport(Glibc)
+        pthread_self()
+        #else
+        UInt(bitPattern: pthread_self())
+        #endif
+    }
 }
