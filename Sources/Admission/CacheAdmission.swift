@@ -123,3 +123,28 @@ package final class CacheAdmission: Sendable {
         tenant.topics.subscriptions.release()
     }
 }
+
+extension TenantAdmission {
+    /// What is used now of the limits a second, in units of a second's allowance. For reports.
+    package func usedRates(_ nowNanoseconds: UInt64) -> [LimitName: UInt64] {
+        used(rates, topics, nowNanoseconds)
+    }
+}
+
+extension CacheAdmission {
+    /// As of the tenant.
+    package func usedRates(_ nowNanoseconds: UInt64) -> [LimitName: UInt64] {
+        used(rates, topics, nowNanoseconds)
+    }
+}
+
+private func used(
+    _ rates: borrowing RateLimits, _ topics: borrowing TopicAdmission, _ nowNanoseconds: UInt64
+) -> [LimitName: UInt64] {
+    [
+        .maxOperationsPerSecond: rates.operations.used(nowNanoseconds: nowNanoseconds),
+        .maxBytesInPerSecond: rates.bytesIn.used(nowNanoseconds: nowNanoseconds),
+        .maxBytesOutPerSecond: rates.bytesOut.used(nowNanoseconds: nowNanoseconds),
+        .maxPublishPerSecond: topics.publishes.used(nowNanoseconds: nowNanoseconds),
+    ]
+}

@@ -53,6 +53,18 @@ package struct RateLimiter: ~Copyable, Sendable {
         interval.load(ordering: .relaxed) == 0 ? nil : configuredRate.load(ordering: .relaxed)
     }
 
+    /// How many units of the allowance are taken now; 0 where no limit is set. More than the limit: a debt. For reports.
+    package borrowing func used(nowNanoseconds: UInt64) -> UInt64 {
+        let unit = interval.load(ordering: .relaxed)
+        let rate = configuredRate.load(ordering: .relaxed)
+        guard unit != 0, unit != .max, rate > 0 else { return 0 }
+        let now = Self.instant(nowNanoseconds)
+        let backlog = max(emptyAt.load(ordering: .relaxed), now) &- now
+        let second = Double(Self.duration(of: rate, interval: unit))
+        guard second > 0 else { return 0 }
+        return UInt64(exactly: (Double(backlog) / second * Double(rate)).rounded()) ?? .max
+    }
+
     /// Changes the limit, in force for every call that follows. A debt is forgiven down to an empty bucket's worth, so
     /// that a limit that was too low does not outlive its correction.
     package borrowing func setRate(_ rate: UInt64?, burst: UInt64? = nil, nowNanoseconds: UInt64) {

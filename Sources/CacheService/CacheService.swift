@@ -25,6 +25,8 @@ package final class CacheService: Sendable {
     package let defaultTenant: TenantID
     /// Whoever shows no credential where the server stands in for the emulator of client libraries; nil everywhere else.
     package let emulatorCaller: Caller?
+    /// Whoever shows no credential to the RESP door on the loopback of a server for development; nil everywhere else.
+    let developmentCaller: Caller?
     /// Bytes of request bodies that all connections of the process may hold.
     package let bodyBudget: SharedByteBudget
     let heartbeatMilliseconds: Int64
@@ -42,7 +44,7 @@ package final class CacheService: Sendable {
         catalog: Catalog, engine: EmbeddedEngine, choice: EngineChoice, meters: MeterFile, verifier: TokenVerifier,
         verification: VerificationQueue, failures: FailureMemory, sizes: SizeDefaults, clock: any WallClock,
         defaultTenant: TenantID, bodyBytes: Int, topics: TopicHub = TopicHub(limits: TopicLimits()),
-        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false
+        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false, developmentCache: CacheName? = nil
     ) {
         self.catalog = catalog
         self.engine = engine
@@ -59,6 +61,7 @@ package final class CacheService: Sendable {
         self.sizes = sizes
         self.clock = clock
         self.defaultTenant = defaultTenant
+        developmentCaller = developmentCache.map { .development(defaultTenant: defaultTenant, cache: $0) }
         emulatorCaller = isEmulator ? .emulator(defaultTenant: defaultTenant) : nil
         self.bodyBudget = SharedByteBudget(limit: bodyBytes)
     }
@@ -143,7 +146,12 @@ package final class CacheService: Sendable {
 
     /// What a cache holds now; nil when nobody has used it since the start.
     package func statistics(_ id: CacheID) -> CacheStatistics? {
-        open.withLock { $0[id] }.map { CacheStatistics(items: $0.items.statistics, topics: $0.topics.statistics) }
+        open.withLock { $0[id] }.map { shared in
+            CacheStatistics(
+                items: shared.items.statistics,
+                topics: shared.topics.statistics.adding(subscriptions: shared.channels.subscriptions),
+                unsupportedCommands: shared.commands.unsupported.counts)
+        }
     }
 
     /// What all caches compressed since the start. Cost: O(open caches).
@@ -181,6 +189,8 @@ package struct CacheStatistics: Sendable {
     /// The bytes of the topics are among its bytes.
     package let items: EngineCacheStatistics
     package let topics: TopicStatistics
+    /// How often each command of the Redis protocol was asked for that is refused, since the start, by name.
+    package let unsupportedCommands: [String: UInt64]
 }
 
 /// What all event loops share of one cache.
@@ -188,6 +198,11 @@ package final class SharedCache: Sendable {
     let items: EngineCache
     let topics: TopicSpace
     let admission: CacheAdmission
+    /// What the Redis protocol keeps beside the items.
+    let commands = CommandState()
+    /// Who listens to what by the commands of the Redis protocol.
+    let channels = ChannelBoard()
+    let blocked = BlockedCommands()
     private let compression: Mutex<CacheCompression>
     private let mayHoldFrames: Atomic<Bool>
 
@@ -197,6 +212,7 @@ package final class SharedCache: Sendable {
         self.items = items
         self.topics = topics
         self.admission = admission
+        commands.events.connect(channels)
     }
 
     /// Whether items may lie here as plain zstd frames: beside a dictionary too, for what it does not fit; and what was

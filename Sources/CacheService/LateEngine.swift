@@ -23,6 +23,8 @@ package enum LateCommand: Sendable {
     case updateExpiry(key: [UInt8], expiresAt: Timestamp, rule: ExpiryRule)
     /// A command that was checked, and the time that it gives.
     case collection(key: [UInt8], CollectionCommand, CollectionExpiry)
+    /// A command of the Redis protocol.
+    case command(RemoteCommand)
 }
 
 package enum LateReply: Sendable {
@@ -34,6 +36,7 @@ package enum LateReply: Sendable {
     case existence([Bool])
     case expiry(ExpiryOutcome)
     case collection(CollectionReply)
+    case command(RemoteReply)
 }
 
 /// An item that came from elsewhere.

@@ -59,8 +59,9 @@ extension ServiceLane {
         let caller = remembered.caller
         let isSameRoot = caller.kind != .root || snapshot.rootKeyHash == remembered.rootKeyHash
         // The emulator's is no key of the catalog's, so none that could be revoked: it holds as long as the process
-        // (`Caller.emulator`).
-        let isLive = caller === service.emulatorCaller || snapshot.isLive(caller)
+        // (`Caller.emulator`). So is the one for development.
+        let isLive =
+            caller === service.emulatorCaller || caller === service.developmentCaller || snapshot.isLive(caller)
         guard isSameRoot, isLive else { return .revokedCredential }
         remembered.version = snapshot.version
         remembered.grants.removeAll(keepingCapacity: true)
@@ -94,12 +95,17 @@ extension ServiceLane {
         let service = service
         let fingerprint = SecretHash(of: presented)
         if let remembered = service.failures.failure(fingerprint, now: now) { return .refused(remembered) }
+        // Many connections of one client show the same token at once, when it starts: one check does for all of them.
+        if checksUnderWay[fingerprint] != nil {
+            checksUnderWay[fingerprint]?.append(later())
+            return .later
+        }
         if let delay = allowance.charge(now: now) { return .refused(.throttled(retryAfterMilliseconds: delay)) }
         // Taken before the check and given back by a token that is good, so that checks under way count too.
         if let delay = service.failures.charge(address, now: now) {
             return .refused(.throttled(retryAfterMilliseconds: delay))
         }
-        let bound = LaneBound((lane: self, handler: later()))
+        let bound = LaneBound(self)
         let bytes = Array(presented)
         let schedule = schedule
         let now = now
@@ -109,33 +115,29 @@ extension ServiceLane {
             case .success: service.failures.refund(address)
             case .failure(let error): service.failures.insert(fingerprint, failure: error, now: now)
             }
-            schedule { bound.value.lane.verified(result, presented: bytes, bound.value.handler) }
+            schedule { bound.value.verified(result, presented: bytes, fingerprint) }
         }
         guard isQueued else {
             service.failures.refund(address)
             allowance.refund()
             return .refused(.busy(retryAfterMilliseconds: 50))
         }
+        checksUnderWay[fingerprint] = [later()]
         return .later
     }
 
     private func verified(
-        _ result: Result<Caller, MartletError>, presented: [UInt8], _ handler: LateHandler<LaneCaller>
+        _ result: Result<Caller, MartletError>, presented: [UInt8], _ fingerprint: SecretHash
     ) {
         beginTick()
-        switch result {
-        case .failure(let error): handler(.failure(error))
-        case .success(let caller):
-            guard snapshot.isLive(caller) else {
-                handler(.failure(.revokedCredential))
-                return
+        let outcome: Result<LaneCaller, MartletError> =
+            switch result {
+            case .failure(let error): .failure(error)
+            case .success(let caller) where !snapshot.isLive(caller): .failure(.revokedCredential)
+            case .success(let caller) where caller.isExpired(at: now): .failure(.expiredCredential)
+            case .success(let caller): .success(presented.withUnsafeBytes { remember(caller, $0) })
             }
-            guard !caller.isExpired(at: now) else {
-                handler(.failure(.expiredCredential))
-                return
-            }
-            handler(.success(presented.withUnsafeBytes { remember(caller, $0) }))
-        }
+        for handler in checksUnderWay.removeValue(forKey: fingerprint) ?? [] { handler(outcome) }
     }
 
     private func remember(

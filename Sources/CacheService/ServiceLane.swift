@@ -23,6 +23,8 @@ package final class ServiceLane {
     private(set) var nowNanoseconds: UInt64
     private(set) var snapshot: CatalogSnapshot
     var topics: LaneTopics
+    /// The subscribers of the Redis protocol.
+    let channels: LaneChannels
     /// Asked to see to it that ``drainTopics(atMost:)`` is called; runs on this lane's thread.
     package var onTopicsReady: () -> Void = {}
     /// Asked to see to it that ``continueCalls()`` is called once the lane has seen to its sockets; runs on this lane's
@@ -32,13 +34,24 @@ package final class ServiceLane {
     var slicedCalls: [SlicedCall] = []
     var nextSlicedCall = 0
     var isTurnScheduled = false
+    /// Commands of the Redis protocol that are answered in turns.
+    var commandTurns: [SuspendedCommand] = []
+    /// Commands of the Redis protocol that wait, and the catalog version under which all of them were last looked at.
+    var blockedCommands: [BlockedCommand] = []
+    var sweptBlockedVersion: UInt64 = 0
+    /// What the transaction under way has written while others waited.
+    var keysWrittenInTransaction: [[UInt8]] = []
     var dice = Dice()
+    /// Who waits for which token's check.
+    var checksUnderWay: [SecretHash: [LateHandler<LaneCaller>]] = [:]
     var credentials = CredentialMemory<LaneCaller>(capacity: 8192)
     /// Stands for callers without a credential; nil unless the server stands in for the emulator, where there are any.
     /// Made once, and good for as long as the lane: no key of the catalog stands behind it that could be revoked. That
     /// nobody comes by it who should not is the doors' part (`EmulatorCredential`); why that will do, `Caller.emulator`
     /// says.
     package let emulatorCaller: LaneCaller?
+    /// Stands for callers without a credential at the RESP door of a server for development; nil everywhere else.
+    package let developmentCaller: LaneCaller?
     private var caches: [CacheID: LaneCache] = [:]
 
     package init(
@@ -52,7 +65,9 @@ package final class ServiceLane {
         snapshot = service.catalog.snapshot
         let version = snapshot.version
         emulatorCaller = service.emulatorCaller.map { LaneCaller($0, rootKeyHash: nil, version: version) }
+        developmentCaller = service.developmentCaller.map { LaneCaller($0, rootKeyHash: nil, version: version) }
         let waking = LaneBound(Waking())
+        channels = LaneChannels { schedule { waking.value.lane?.onTopicsReady() } }
         topics = LaneTopics(
             lane: TopicLane(heartbeatTicks: service.heartbeatTicks) { schedule { waking.value.lane?.onTopicsReady() } })
         waking.value.lane = self

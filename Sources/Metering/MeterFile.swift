@@ -100,6 +100,23 @@ package final class MeterFile: Sendable {
         state.withLock { $0.release(cache: cache, lane: lane) }
     }
 
+    /// What was counted for a cache since it was made, by door, over all lanes: up to this moment, and no instant's figures
+    /// together. Cost: a lock, and a look at each row of the cache.
+    package func totals(of cache: CacheID) -> [(door: Door, values: [Meter: UInt64])] {
+        let sums = state.withLock { state in
+            var sums: [Door: MeterValues] = [:]
+            for index in state.byCache[cache] ?? [] {
+                guard let door = state.slots[index].identity?.door else { continue }
+                sums[door, default: MeterValues()] &+= state.slots[index].row.values
+            }
+            return sums
+        }
+        return Door.allCases.compactMap { door in
+            guard let values = sums[door] else { return nil }
+            return (door, Dictionary(uniqueKeysWithValues: Meter.allCases.map { ($0, values[$0.rawValue]) }))
+        }
+    }
+
     /// How many rows there are, by use: for metrics.
     package var rowCounts: (used: Int, capacity: Int) {
         state.withLock { ($0.slots.count - $0.ready.count - $0.reclaiming.count, $0.slots.count) }

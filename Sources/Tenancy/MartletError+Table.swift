@@ -46,6 +46,9 @@ extension MartletError {
             ErrorRow("NotAnInteger", http: 409, grpc: 9)
         case .integerOverflow:
             ErrorRow("IntegerOverflow", http: 409, grpc: 9)
+        case .command(let line):
+            ErrorRow(
+                "InvalidArgument", http: 400, grpc: 3, resp: String(line.prefix { $0 != " " }), webSocket: 1007)
         case .tooLarge(let limit, _):
             ErrorRow("TooLarge", http: 413, grpc: 8, err: limit.sizeErr, webSocket: 1009)
         case .bodyTooLarge:
@@ -95,6 +98,7 @@ extension MartletError {
         case .preconditionFailed: "the condition does not hold for the stored value"
         case .wrongType: "the key holds a value of another type"
         case .notAnInteger: "the stored value is not an integer"
+        case .command(let line): line
         case .integerOverflow: "the increment would overflow a signed 64-bit integer"
         case .tooLarge(let limit, let value): "\(limit.sizeNoun) is over the limit of \(value) bytes"
         case .bodyTooLarge(let limit): "the body is over the request limit of \(limit) bytes"

@@ -38,6 +38,8 @@ package enum MartletError: Error, Equatable, Sendable {
     case wrongType
     case notAnInteger
     case integerOverflow
+    /// A command of the Redis protocol that is refused in the words that its clients know: the whole line, prefix first.
+    case command(String)
     // Limits
     case tooLarge(limit: LimitName, value: UInt64)
     /// A body that is no item: a control-plane document.

@@ -46,12 +46,15 @@ package final class TopicSpace: Sendable {
     /// Cost: below a microsecond beside copying the bytes, some ten nanoseconds more for each lane with subscribers,
     /// and a wake for each whose mailbox was empty. Where what is retained is sealed, sealing it once, before the lock
     /// is taken, and a second copy for those who are subscribed now.
+    /// - Parameter alongside: given the message when it has its number, for listeners that no topic knows: under the
+    ///   space's lock, so that they get the messages of all topics in the order in which they were published. It may
+    ///   put the message somewhere under another lock, and nothing else.
     /// - Returns: its place in the topic.
     /// - Throws: ``MartletError/cacheNotFound`` when the space is closed, ``MartletError/memoryExhausted`` when another
     ///   topic would be too many and none can give way.
     package func publish(
         _ bytes: UnsafeRawBufferPointer, _ kind: TopicValueKind, publisherID: [UInt8], to name: TopicName,
-        now: Timestamp
+        now: Timestamp, alongside: ((TopicMessage) -> Void)? = nil
     ) throws(MartletError) -> TopicPosition {
         let key = HashedName(name)
         let payload = MessagePayload(copying: bytes)
@@ -64,6 +67,7 @@ package final class TopicSpace: Sendable {
                 let message = TopicMessage(
                     owning: payload, kind, at: position, publisherID: publisherID, publishedAt: now)
                 contents.publish(message, retaining: retention.message(message), to: topic, now: now)
+                alongside?(message)
                 return (position, topic.listeners)
             }
         } catch {

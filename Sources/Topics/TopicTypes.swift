@@ -79,4 +79,11 @@ package struct TopicStatistics: Equatable, Sendable {
     package let bytes: Int
     /// How often a topic was evicted to make room, or lost its messages to make room, since the space was opened.
     package let evictions: UInt64
+
+    /// The same with subscriptions that no topic knows.
+    package func adding(subscriptions more: Int) -> TopicStatistics {
+        TopicStatistics(
+            topics: topics, subscriptions: subscriptions + more, messages: messages, bytes: bytes,
+            evictions: evictions)
+    }
 }

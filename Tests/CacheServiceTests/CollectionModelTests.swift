@@ -211,7 +211,7 @@ final class QueuedEngine: LateEngine {
                     }
                 }
             }
-        case .get, .facts, .set, .delete, .increment:
+        case .get, .facts, .set, .delete, .increment, .command:
             throw .internalFailure("is not asked here")
         }
     }

@@ -47,7 +47,7 @@ final class Fixture {
             choice: choice, meters: meters, verifier: TokenVerifier(authority: authority),
             verification: VerificationQueue(capacity: 16), failures: FailureMemory(now: start), sizes: SizeDefaults(),
             clock: clock, defaultTenant: tenant.id, bodyBytes: 64 << 20)
-        publication.service.withLock { $0 = service }
+        publication.connect(service)
         let control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: "cache.test")
         try control.ensureSigningKey(now: start)
@@ -66,10 +66,19 @@ final class Fixture {
 
     /// Tells the service what the catalog has published, as the server does.
     private final class Publication: Sendable {
-        let service = Mutex<CacheService?>(nil)
+        private struct Reader {
+            // The service holds the catalog, which holds this.
+            weak var service: CacheService?
+        }
+
+        private let reader = Mutex(Reader())
+
+        func connect(_ service: CacheService) {
+            reader.withLock { $0.service = service }
+        }
 
         func publish(_ snapshot: CatalogSnapshot, _ change: CatalogChange) {
-            service.withLock { $0 }?.catalogChanged(snapshot)
+            reader.withLock { $0.service }?.catalogChanged(snapshot)
         }
     }
 }

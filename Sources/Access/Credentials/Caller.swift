@@ -63,6 +63,15 @@ package final class Caller: Sendable {
         )
     }
 
+    /// Whoever shows no credential to the RESP door of a server for development, from the same machine: it may read and
+    /// write items and topics of one cache of tenant `default`, and nothing else. As ``emulator(defaultTenant:)`` it is known
+    /// by the identity of the one object that the service makes.
+    package static func development(defaultTenant: TenantID, cache: CacheName) -> Caller {
+        Caller(
+            kind: .dataKey, tenant: defaultTenant, credentialID: "development", tokenID: nil, expiresAt: nil,
+            grant: .permissions(.readWrite(of: cache)))
+    }
+
     /// The holder of an API key that the catalog knows.
     package static func apiKey(
         id: String, tenant: TenantID, tokenID: String?, expiresAt: Timestamp?, grant: Grant

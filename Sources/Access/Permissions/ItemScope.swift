@@ -70,6 +70,17 @@ package struct ItemScope: Sendable {
         }
     }
 
+    /// Whether an operation on topics is allowed on every topic whose name begins with these bytes.
+    package func allowsEveryTopic(_ operation: CacheOperation, beginningWith prefix: UnsafeRawBufferPointer) -> Bool {
+        let rule = operation.rule
+        guard rule.target == .topic else { return false }
+        if !rule.roles.isDisjoint(with: everyTopic) { return true }
+        return selectors.contains { selector in
+            selector.isTopic && selector.isPrefix && !rule.roles.isDisjoint(with: selector.roles)
+                && selector.bytes.withUnsafeBytes { $0.isPrefix(of: prefix) }
+        }
+    }
+
     /// Whether the operation is allowed on some key at least: for a call whose key could not be read, so that only
     /// those who may know of the cache are told what is wrong with the key.
     package func allowsSomewhere(_ operation: CacheOperation) -> Bool {

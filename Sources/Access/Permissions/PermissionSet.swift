@@ -44,6 +44,24 @@ package struct PermissionSet: Hashable, Sendable {
         Permission(.readWrite, cache: .all, .items(.all)), Permission(.readWrite, cache: .all, .topics(.all)),
     ])
 
+    /// Read and write all items and all topics of one cache.
+    package static func readWrite(of cache: CacheName) -> PermissionSet {
+        PermissionSet(known: [
+            Permission(.readWrite, cache: .named(cache), .items(.all)),
+            Permission(.readWrite, cache: .named(cache), .topics(.all)),
+        ])
+    }
+
+    /// The cache that every statement names; nil where they name several, or all.
+    package var onlyCache: CacheName? {
+        var only: CacheName?
+        for permission in permissions {
+            guard case .named(let name) = permission.cache, only == nil || only == name else { return nil }
+            only = name
+        }
+        return only
+    }
+
     /// Whether any statement allows the operation.
     ///
     /// - Parameter key: the item's key, or the topic's name for ``CacheOperation/publish`` and

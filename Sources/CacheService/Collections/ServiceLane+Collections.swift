@@ -68,29 +68,40 @@ extension ServiceLane {
             on: account.cache.shared.items, key: key, expiry: expiry, now: now, dice: &dice)
         switch outcome {
         case .reply(let reply):
+            serveWaiters(account, key)
             account.write(reply, self)
             return .here(reply)
         case .unfinished(let work):
             if let reply = try work.step(now: now, dice: &dice) {
+                serveWaiters(account, key)
                 account.write(reply, self)
                 return .here(reply)
             }
-            queue(SlicedCall(account: account, work: work, standing: standing(), handler: later()))
+            let written = account.command.maySatisfyWaiters ? Array(key) : []
+            queue(
+                SlicedCall(
+                    account: account, work: work, written: written, standing: standing(), handler: later()))
             return .later
         }
+    }
+
+    /// Serves commands of the Redis protocol that wait for what the call has put under its key.
+    private func serveWaiters(_ account: CollectionAccount, _ key: UnsafeRawBufferPointer) {
+        guard !account.cache.shared.blocked.isEmpty, account.command.maySatisfyWaiters else { return }
+        serveWaiters([Array(key)], account.cache)
     }
 
     // MARK: Turns
 
     /// Whether ``continueCalls()`` has something to do.
-    package var hasCallsLeft: Bool { !slicedCalls.isEmpty }
+    package var hasCallsLeft: Bool { !slicedCalls.isEmpty || !commandTurns.isEmpty }
 
     private func queue(_ call: SlicedCall) {
         slicedCalls.append(call)
         askForTurn()
     }
 
-    private func askForTurn() {
+    func askForTurn() {
         if let onCallsLeft { return onCallsLeft() }
         guard !isTurnScheduled else { return }
         isTurnScheduled = true
@@ -110,6 +121,7 @@ extension ServiceLane {
     /// Does one turn of one of the calls that are answered in turns, the next time of another: about half a millisecond's
     /// work. Whoever set ``onCallsLeft`` calls it once a tick, after ``beginTick()``, while ``hasCallsLeft``.
     package func continueCalls() {
+        continueCommands()
         guard !slicedCalls.isEmpty else { return }
         // In turns among the first few: what the others have so far is little.
         nextSlicedCall = (nextSlicedCall + 1) % min(Self.callsAtOnce, slicedCalls.count)
@@ -132,6 +144,7 @@ extension ServiceLane {
                 slicedCalls.insert(call, at: nextSlicedCall)
                 return
             }
+            if call.account.command.maySatisfyWaiters { serveWaiters([call.written], call.account.cache) }
             call.account.write(reply, self)
             call.handler(.success(reply))
         } catch {
@@ -154,6 +167,8 @@ package enum CallStanding {
 struct SlicedCall {
     let account: CollectionAccount
     let work: any SlicedWork
+    /// The key under which it puts what others may wait for.
+    let written: [UInt8]
     let standing: () -> CallStanding
     let handler: LateHandler<CollectionReply>
 }
@@ -214,6 +229,14 @@ extension Door {
 }
 
 extension CollectionCommand {
+    /// Whether it may put a list or a sorted set somewhere.
+    fileprivate var maySatisfyWaiters: Bool {
+        switch self {
+        case .listPush, .sortedSetPut, .sortedSetIncrement, .sortedSetUnionStore, .leaderboard(.upsert): true
+        default: false
+        }
+    }
+
     /// Of a command that may make its collection larger, how many times an item's size it may have; nil for the others.
     fileprivate var growthFactor: Int? {
         switch self {

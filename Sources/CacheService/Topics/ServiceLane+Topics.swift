@@ -67,6 +67,17 @@ extension ServiceLane {
         _ grant: CacheGrant, _ door: Door, _ caller: LaneCaller, topic: TopicName, kind: TopicValueKind,
         bytes: UnsafeRawBufferPointer, bodyBytes: Int? = nil
     ) throws(MartletError) -> TopicPosition {
+        try publish(grant, door, caller, topic: topic, kind: kind, bytes: bytes, bodyBytes: bodyBytes, as: .topic)
+            .position
+    }
+
+    /// As ``publish(_:_:_:topic:kind:bytes:bodyBytes:)``, with those among the RESP subscribers whom it reaches.
+    ///
+    /// - Parameter origin: By which of the ways into a topic it came.
+    func publish(
+        _ grant: CacheGrant, _ door: Door, _ caller: LaneCaller, topic: TopicName, kind: TopicValueKind,
+        bytes: UnsafeRawBufferPointer, bodyBytes: Int?, as origin: ChannelOrigin
+    ) throws(MartletError) -> (position: TopicPosition, audience: ChannelAudience?) {
         guard let cache = grant.cache else { throw .cacheNotFound }
         let row = try row(cache, door)
         do throws(MartletError) {
@@ -81,10 +92,13 @@ extension ServiceLane {
                 admission.giveBackPublish()
                 throw error
             }
+            let audience = cache.shared.channels.audience(of: topic, origin)
             let position = try cache.shared.topics.publish(
-                bytes, kind, publisherID: caller.publisherID, to: topic, now: now)
+                bytes, kind, publisherID: caller.publisherID, to: topic, now: now,
+                alongside: audience.map { audience in { audience.post($0) } })
+            audience?.wake()
             row.recordPublish(messageBytes: bytes.count, bodyBytes: bodyBytes)
-            return position
+            return (position, audience)
         } catch {
             row.recordRefusal(error)
             throw error
@@ -131,7 +145,7 @@ extension ServiceLane {
         }
     }
 
-    private func clock(_ cache: LaneCache, _ door: Door) throws(MartletError) -> SubscriptionClock {
+    func clock(_ cache: LaneCache, _ door: Door) throws(MartletError) -> SubscriptionClock {
         if let clock = topics.clocks[cache.record.id]?[door] { return clock }
         let clock = SubscriptionClock(row: try row(cache, door), now: now)
         topics.clocks[cache.record.id, default: [:]][door] = clock
@@ -190,10 +204,11 @@ extension ServiceLane {
     ///
     /// - Returns: Whether more waits: call again soon, with a look at the sockets in between.
     package func drainTopics(atMost deliveries: Int) -> Bool {
-        topics.lane.drain(now: now, atMost: deliveries)
+        let isMoreWaiting = topics.lane.drain(now: now, atMost: deliveries)
+        return channels.drain(atMost: deliveries) || isMoreWaiting
     }
 
-    /// Heartbeats, and the end of whatever is no longer permitted. To be called every ``topicTickMilliseconds``.
+    /// Heartbeats, and the end of whatever is no longer permitted, waiting commands among it. To be called every ``topicTickMilliseconds``.
     /// Cost: O(1) and one heartbeat for a share of the subscriptions; O(subscriptions) when the catalog has changed or a
     /// credential expires.
     package func tickTopics() {
@@ -204,9 +219,13 @@ extension ServiceLane {
             for subscription in topics.subscriptions where subscription.isStillPermitted() {
                 topics.expires(at: subscription.caller.caller.expiresAt)
             }
+            for subscriber in channels.subscribers where subscriber.isStillPermitted() {
+                topics.expires(at: subscriber.caller.caller.expiresAt)
+            }
         }
         topics.lane.heartbeat(now: now)
         readClocks()
+        tickWaiters()
     }
 
     private func readClocks() {

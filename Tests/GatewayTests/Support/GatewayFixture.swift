@@ -31,11 +31,12 @@ final class GatewayFixture {
     ///   - others: Doors beside the product's own, by the beginning of their paths.
     init(
         limits: GatewayLimits = GatewayLimits(), others: [(prefix: StaticString, door: any HTTPDoor)] = [],
-        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false,
+        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false, developmentCache: String? = nil,
         choice: (EmbeddedEngine) -> EngineChoice = { _ in .embedded }
     ) throws {
         core = try ServiceFixture(
-            heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator, choice: choice)
+            heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator, developmentCache: developmentCache,
+            choice: choice)
         isLate = core.isLate
 
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -55,6 +56,8 @@ final class GatewayFixture {
     deinit {
         lane.closeAll()
         loop.run()
+        // Its threads would outlive it.
+        Task { [executor] in await executor.shutDown() }
     }
 
     private struct StillStatus: SystemStatus {

@@ -113,6 +113,8 @@ final class LateTestEngine: LateEngine {
             return try key.span.bytes.withUnsafeBytes { (key) throws(MartletError) in
                 .expiry(try items.setExpiry(key, expiresAt, rule: rule, now: now))
             }
+        case .command(let command):
+            return .command(try command.execute(on: items, now: now))
         case .collection(let key, let command, let expiry):
             return .collection(try perform(command, key, expiry, on: items, now: now))
         }

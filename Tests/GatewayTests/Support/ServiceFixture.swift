@@ -27,14 +27,14 @@ final class ServiceFixture {
 
     /// - Parameter choice: Makes the engine that answers, around the embedded one.
     init(
-        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false,
+        heartbeatMilliseconds: Int64 = 10_000, isEmulator: Bool = false, developmentCache: String? = nil,
         choice: (EmbeddedEngine) -> EngineChoice = { _ in .embedded }
     ) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "martlet-gateway-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let publication = Publication()
         catalog = try Catalog(path: directory.appending(path: "catalog.sqlite").path, clock: clock) { snapshot, _ in
-            publication.service.withLock { $0 }?.catalogChanged(snapshot)
+            publication.publish(snapshot)
         }
         meters = try MeterFile(path: directory.appending(path: "meters").path)
         let ledger = try Ledger(
@@ -50,8 +50,9 @@ final class ServiceFixture {
             catalog: catalog, engine: engine, choice: choice, meters: meters,
             verifier: TokenVerifier(authority: authority), verification: VerificationQueue(capacity: 256),
             failures: FailureMemory(now: clock.now()), sizes: SizeDefaults(), clock: clock, defaultTenant: tenant.id,
-            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator)
-        publication.service.withLock { [service] in $0 = service }
+            bodyBytes: 256 << 20, heartbeatMilliseconds: heartbeatMilliseconds, isEmulator: isEmulator,
+            developmentCache: try developmentCache.map { try CacheName($0) })
+        publication.connect(service)
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority), endpoint: "cache.test")
         try control.ensureSigningKey(now: clock.now())
@@ -67,6 +68,19 @@ final class ServiceFixture {
 
     /// Tells the service what the catalog has published, as the server does.
     private final class Publication: Sendable {
-        let service = Mutex<CacheService?>(nil)
+        private struct Reader {
+            // The service holds the catalog, which holds this.
+            weak var service: CacheService?
+        }
+
+        private let reader = Mutex(Reader())
+
+        func connect(_ service: CacheService) {
+            reader.withLock { $0.service = service }
+        }
+
+        func publish(_ snapshot: CatalogSnapshot) {
+            reader.withLock { $0.service }?.catalogChanged(snapshot)
+        }
     }
 }

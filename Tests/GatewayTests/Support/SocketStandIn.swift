@@ -117,12 +117,17 @@ final class TestConnection {
     private(set) var unread: [UInt8] = []
     static let readBytes = 65_536
 
-    init(_ fixture: GatewayFixture, address: String = "203.0.113.7") throws {
+    /// - Parameter door: Makes the handler that a listener would; nil for that of HTTP.
+    init(
+        _ fixture: GatewayFixture, address: String = "203.0.113.7", door: ((GatewayLane) -> any ChannelHandler)? = nil
+    ) throws {
         self.fixture = fixture
         channel = EmbeddedChannel(loop: fixture.loop)
         let peer = try SocketAddress(ipAddress: address, port: 40_000)
         channel.remoteAddress = peer
-        try channel.pipeline.syncOperations.addHandlers([socket, ProtocolDetector(lane: fixture.lane)])
+        try channel.pipeline.syncOperations.addHandlers([
+            socket, door?(fixture.lane) ?? ProtocolDetector(lane: fixture.lane),
+        ])
         channel.connect(to: peer, promise: nil)
         channel.read()
     }
