@@ -42,6 +42,9 @@ let fuzzTargets: [Target] = [
         ],
         path: "Fuzz/HTTP2Fuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
     .executableTarget(
+        name: "RESPFuzz", dependencies: ["Gateway"], path: "Fuzz/RESPFuzz", exclude: ["Corpus"],
+        swiftSettings: fuzzSettings),
+    .executableTarget(
         name: "WebSocketFuzz", dependencies: ["Gateway", .product(name: "NIOCore", package: "swift-nio")],
         path: "Fuzz/WebSocketFuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
 ]

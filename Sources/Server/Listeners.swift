@@ -14,6 +14,7 @@ import Musl
 /// The listening sockets of one server.
 final class Listeners: Sendable {
     let http: GatewayListener
+    let resp: SocketAddress
     let operations: GatewayListener?
     let emulator: EmulatorListener?
     private let tls: (box: TLSContextBox, files: TLSFiles)?
@@ -32,6 +33,12 @@ final class Listeners: Sendable {
         let box = tls?.box
         http = try await Self.listen(
             .main, configuration.http, tls: box, loops: configuration.eventLoopCount, firstLane: 0, parts)
+        do {
+            resp = try await Self.listenForCommands(configuration, http, tls: box)
+        } catch {
+            await http.shutDown(grace: .zero)
+            throw error
+        }
         do {
             operations =
                 if let address = configuration.ops {
@@ -57,6 +64,16 @@ final class Listeners: Sendable {
             await http.shutDown(grace: .zero)
             await operations?.shutDown(grace: .zero)
             throw error
+        }
+    }
+
+    private static func listenForCommands(
+        _ configuration: ServeConfiguration, _ listener: GatewayListener, tls: TLSContextBox?
+    ) async throws -> SocketAddress {
+        let address = configuration.resp
+        return try await reporting(address) {
+            try await listener.listenForCommands(
+                host: address.host, port: address.port, tls: tls, isDevelopment: configuration.isDevelopment)
         }
     }
 
@@ -150,6 +167,7 @@ struct ReadyLine {
             return "\(host):\(bound.port ?? configured.port)"
         }
         var text = "martlet ready http=\(show(configuration.http, listeners.http.address))"
+        text += " resp=\(show(configuration.resp, listeners.resp))"
         if let address = configuration.ops, let operations = listeners.operations {
             text += " ops=\(show(address, operations.address))"
         }

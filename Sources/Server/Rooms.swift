@@ -58,7 +58,8 @@ final class Rooms: Sendable {
             failures: FailureMemory(now: now), sizes: configuration.sizes, clock: clock, defaultTenant: defaultTenant,
             bodyBytes: max(64 << 20, configuration.memoryBytes / 8),
             topics: TopicHub(limits: TopicLimits(configuration)),
-            heartbeatMilliseconds: configuration.heartbeatMilliseconds, isEmulator: configuration.emulator != nil)
+            heartbeatMilliseconds: configuration.heartbeatMilliseconds, isEmulator: configuration.emulator != nil,
+            developmentCache: configuration.isDevelopment ? try CacheName("default") : nil)
         relay.connect(service)
         control = ControlPlane(
             service: service, ledger: ledger, signer: TokenSigner(authority: authority),

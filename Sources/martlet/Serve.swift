@@ -47,7 +47,7 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: Serve.help(
-            "Where RESP is to be served; not built yet, nothing is bound.", .resp,
+            "Where commands of Redis and Valkey clients are served.", .resp,
             "\(ServeDefaults.resp), with --dev \(ServeDefaults.developmentRESP)",
             value: "host:port"))
     var resp: String?

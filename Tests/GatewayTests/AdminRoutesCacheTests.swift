@@ -9,7 +9,7 @@ struct AdminRoutesCacheTests {
         "name", "tenant", "limits", "labels", "compression", "owner", "created_at", "items", "bytes",
         "bytes_being_freed", "evictions", "expirations", "compressed_plain_bytes", "compressed_stored_bytes",
         "compression_ratio", "dictionary_version", "dictionary_bytes", "dictionary_trainings", "topics", "topic_bytes",
-        "topic_evictions", "retained_messages", "subscriptions",
+        "topic_evictions", "retained_messages", "subscriptions", "unsupported_commands",
     ]
 
     @Test(arguments: ["", "{}"])

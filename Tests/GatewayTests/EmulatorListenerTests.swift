@@ -86,7 +86,8 @@ import Testing
         logger.logLevel = .critical
         let parts = GatewayParts(
             service: fixture.service, limits: GatewayLimits(), routes: AdminRoutes(control: fixture.control),
-            control: ControlRPCs(control: fixture.control), executor: ControlExecutor(capacity: 4), status: ReadyStatus(),
+            control: ControlRPCs(control: fixture.control), executor: ControlExecutor(capacity: 4),
+            status: ReadyStatus(),
             logger: logger)
         let main = try await GatewayListener(
             role: .main, host: "127.0.0.1", port: 0, tls: nil, eventLoops: 2, firstLane: 1, parts: parts)

@@ -25,6 +25,8 @@ final class GatewayLane {
     /// Faults on demand; nil unless the server stands in for the emulator of client libraries.
     var faults: FaultInjection?
     let http2Memory = HTTP2Memory()
+    let resp: RESPLane
+    let eventLoopAllocator = ByteBufferAllocator()
     private(set) var now: Timestamp
     private(set) var isDraining = false
     /// Bytes of responses that wait for readers, over all connections of the lane.
@@ -54,6 +56,7 @@ final class GatewayLane {
         self.router = router
         self.logger = logger
         now = service.now
+        resp = RESPLane(now: service.now)
         // The lane in the upper bits, the start's second below: ids of two lanes or two lives do not meet.
         requestID = UInt64(service.index) << 56 | UInt64(truncatingIfNeeded: service.now.seconds & 0xFFFF_FFFF) << 24
         logsEveryRequest = logger.logLevel <= .debug

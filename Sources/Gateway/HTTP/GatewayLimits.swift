@@ -15,6 +15,11 @@ package struct GatewayLimits: Sendable {
     package var backlogBytesPerConnection = 16 << 20
     /// Bytes of responses that wait for readers on one event loop, before further requests wait.
     package var backlogBytesPerLoop = 256 << 20
+    /// Bytes of messages that wait for one subscriber of the RESP door: beyond, it is disconnected.
+    package var subscriberBacklogBytes = 8 << 20
+    /// Bytes that wait for the RESP connections of one event loop, before every subscriber with more than its share of
+    /// them is disconnected.
+    package var subscriberBacklogBytesPerLoop = 128 << 20
     /// From the first byte, or from connecting, to a complete head.
     package var headMilliseconds: Int64 = 10_000
     /// Without any request or frame.

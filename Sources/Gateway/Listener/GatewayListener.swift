@@ -53,7 +53,8 @@ package struct GatewayParts: Sendable {
     }
 }
 
-/// One listening socket with HTTP behind it, on event loops of its own group.
+/// One listening socket with HTTP behind it, on event loops of its own group, and where it is asked for a second one with
+/// RESP.
 package final class GatewayListener: Sendable {
     package enum Role: Sendable {
         /// The data plane and everything else.
@@ -65,6 +66,7 @@ package final class GatewayListener: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let lanes: [NIOLoopBound<GatewayLane>]
     private let channel: any Channel
+    private let respChannel = Mutex<(any Channel)?>(nil)
     private let gate: EmulatorGate
     package let address: SocketAddress
 
@@ -81,34 +83,20 @@ package final class GatewayListener: Sendable {
         let gate = EmulatorGate()
         self.gate = gate
         let faults = parts.service.emulatorCaller.map { _ in FaultInjection() }
+        let registry = RESPRegistry(now: parts.service.clock.now())
         var lanes: [NIOLoopBound<GatewayLane>] = []
         for (index, loop) in group.makeIterator().enumerated() {
             lanes.append(
                 try await loop.submit {
                     let lane = Self.makeLane(role, loop, firstLane + index, parts)
                     lane.faults = faults
+                    lane.resp.registry = registry
                     return NIOLoopBound(lane, eventLoop: loop)
                 }.get())
         }
         self.lanes = lanes
         let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
-        let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 4096)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(Self.unacknowledgedTime, value: Self.unacknowledgedMilliseconds)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.maxMessagesPerRead, value: 4)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try gate.requireOpen()
-                    guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
-                    if let tls {
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
-                    }
-                    try channel.pipeline.syncOperations.addHandler(ProtocolDetector(lane: lane.value))
-                }
-            }
+        let bootstrap = Self.bootstrap(group, byLoop, gate, tls: tls) { ProtocolDetector(lane: $0) }
         do {
             channel = try await bootstrap.bind(host: host, port: port).get()
         } catch {
@@ -120,6 +108,48 @@ package final class GatewayListener: Sendable {
             throw ChannelError.unknownLocalAddress
         }
         self.address = address
+    }
+
+    private static func bootstrap(
+        _ group: MultiThreadedEventLoopGroup, _ byLoop: [ObjectIdentifier: NIOLoopBound<GatewayLane>],
+        _ gate: EmulatorGate, tls: TLSContextBox?,
+        handler: @escaping @Sendable (GatewayLane) -> any ChannelHandler
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(unacknowledgedTime, value: unacknowledgedMilliseconds)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try gate.requireOpen()
+                    guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
+                    if let tls {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
+                    }
+                    try channel.pipeline.syncOperations.addHandler(handler(lane.value))
+                }
+            }
+    }
+
+    /// Binds the RESP door too, on the same event loops.
+    ///
+    /// - Parameter isDevelopment: Whether a connection from this machine may do without a credential.
+    /// - Returns: Where it listens.
+    /// - Throws: What the operating system says, such as "address already in use".
+    package func listenForCommands(
+        host: String, port: Int, tls: TLSContextBox?, isDevelopment: Bool
+    ) async throws -> SocketAddress {
+        let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
+        let bootstrap = Self.bootstrap(group, byLoop, gate, tls: tls) { lane in
+            RESPConnection(lane: lane, isDevelopment: isDevelopment)
+        }
+        let channel = try await bootstrap.bind(host: host, port: port).get()
+        guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+        respChannel.withLock { $0 = channel }
+        return address
     }
 
     /// How long bytes may stay unacknowledged before the kernel gives the peer up (RFC 5482; Linux's TCP_USER_TIMEOUT):
@@ -163,6 +193,7 @@ package final class GatewayListener: Sendable {
     /// Stops accepting, lets what is in flight finish for at most `grace`, then closes everything.
     package func shutDown(grace: TimeAmount) async {
         try? await channel.close().get()
+        try? await respChannel.withLock { $0 }?.close().get()
         for lane in lanes {
             lane.eventLoop.execute { lane.value.drain() }
         }

@@ -66,6 +66,9 @@ extension CacheReport {
             "topic_evictions": .number(String(statistics?.topics.evictions ?? 0)),
             "retained_messages": .number(String(statistics?.topics.messages ?? 0)),
             "subscriptions": .number(String(statistics?.topics.subscriptions ?? 0)),
+            "unsupported_commands": .object(
+                (statistics?.unsupportedCommands ?? [:]).sorted { $0.key < $1.key }
+                    .map { JSONValue.Member($0.key, JSONValue($0.value)) }),
         ])
     }
 }
