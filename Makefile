@@ -18,7 +18,7 @@ SOAK_SECONDS ?= 3600
 FUZZ_SECONDS ?= 60
 
 BUILD_PACKAGES := libnghttp2-dev libssl-dev libzstd-dev libjwt-dev libsqlite3-dev zlib1g-dev
-TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv
+TEST_PACKAGES := chromium curl nghttp2-client openssl python3-venv redis-server redis-tools
 BENCH_PACKAGES := h2o redis-server webdis mosquitto memcached g++ libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc
 PROTO_PACKAGES := protobuf-compiler
 SOURCES := Sources Tests Fuzz Benchmarks Package.swift

@@ -11,6 +11,8 @@ import tempfile
 
 import pytest
 
+from resp_differential.peer import RedisServer
+from support.resp import MartletTarget, RedisTarget
 from support.sdk import Sdk
 from support.server import Server
 from support.topics import Topic
@@ -18,6 +20,17 @@ from support.wire import caller_for
 
 # Nothing of what generated tests remember belongs into the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(pathlib.Path(tempfile.gettempdir()) / "martlet-hypothesis"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--resp-seed", type=int, help="the seed of the random commands; a new one by default")
+    parser.addoption("--resp-count", type=int, default=2500, help="how many random commands, in each version of RESP")
+    parser.addoption(
+        "--resp-against",
+        choices=["martlet", "redis"],
+        default="martlet",
+        help="what tests of the RESP door run against: a redis-server, to see that they ask no more of Martlet",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +98,49 @@ def sdk(request, server):
     made = Sdk(server, is_async=request.param == "async")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """A redis-server to compare with. Tests empty it."""
+    running = RedisServer().start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module", params=["clear", "tls"])
+def resp_door(request, tmp_path_factory):
+    """The RESP door of a server, one for the file, once in cleartext and once over TLS."""
+    is_clear = request.param == "clear"
+    if request.config.getoption("--resp-against") == "redis":
+        if not is_clear:
+            pytest.skip("the redis-server to compare with has no certificate")
+        target = RedisTarget(RedisServer().start())
+    else:
+        directory = tmp_path_factory.mktemp("martlet") / "data"
+        target = MartletTarget(Server(directory, is_development=is_clear).start())
+    yield target
+    target.stop()
+
+
+@pytest.fixture
+def resp(resp_door):
+    """The RESP door on a new cache, with a token for it."""
+    return resp_door.fresh()
+
+
+@pytest.fixture(scope="module")
+def resp_clear_door(request, tmp_path_factory):
+    """The RESP door of a server with `--dev`, for what has nothing to do with TLS."""
+    if request.config.getoption("--resp-against") == "redis":
+        target = RedisTarget(RedisServer().start())
+    else:
+        target = MartletTarget(Server(tmp_path_factory.mktemp("martlet") / "data").start())
+    yield target
+    target.stop()
+
+
+@pytest.fixture
+def resp_clear(resp_clear_door):
+    """That door on a new cache."""
+    return resp_clear_door.fresh()

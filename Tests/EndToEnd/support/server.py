@@ -226,6 +226,11 @@ class Server:
         return parse_address(self.ready["http"])
 
     @property
+    def resp(self):
+        assert self.ready["resp"], "the server has no RESP door"
+        return parse_address(self.ready["resp"])
+
+    @property
     def ops(self):
         return parse_address(self.ready["ops"])
 
