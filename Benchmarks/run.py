@@ -26,6 +26,7 @@ from idle import idle
 from martlet import binary
 from peers import versions
 from process import LOAD_CORE, SERVER_CORE, BenchmarkError, kill_all, raise_file_limit
+from resp import resp, resp_commands, resp_idle, resp_sealed
 from startup import startup
 from topics import fanout, idle_websocket, topics_memory
 
@@ -41,6 +42,10 @@ MEASURES = {
     "grpc-rest": grpc_rest,
     "grpc-allocations": grpc_allocations,
     "grpc-stream": grpc_stream,
+    "resp": resp,
+    "resp-sealed": resp_sealed,
+    "resp-commands": resp_commands,
+    "resp-idle": resp_idle,
     "fanout": fanout,
     "idle-websocket": idle_websocket,
     "topics-memory": topics_memory,

@@ -189,7 +189,7 @@ def _opener_of_peer(server, topics_of):
     return open_one
 
 
-def _growth(child, open_one, few, many, rest=lambda held: None):
+def growth(child, open_one, few, many, rest=lambda held: None):
     """Bytes of resident memory by which the server grows from the first `few` connections to `many`.
 
     `rest` is given all connections before each reading of the memory.
@@ -229,11 +229,11 @@ def idle_websocket(directory, scale):
     for name, is_tls, budget in (("martlet, WebSocket", False, 10), ("martlet, WebSocket over TLS", True, 32)):
         martlet = Martlet(os.path.join(directory, "tls" if is_tls else "clear"), is_tls=is_tls)
         martlet.make_topics()
-        add(name, _growth(martlet.child, _opener_of_martlet(martlet), few, many, _rest_for_heartbeat), budget)
+        add(name, growth(martlet.child, _opener_of_martlet(martlet), few, many, _rest_for_heartbeat), budget)
         martlet.stop()
     for kind in (Redis, Mosquitto):
         server = kind(directory)
-        add(server.name, _growth(server.child, _opener_of_peer(server, lambda number: [TOPIC]), few, many))
+        add(server.name, growth(server.child, _opener_of_peer(server, lambda number: [TOPIC]), few, many))
         server.stop()
     measure.checks.append("all connections were still open in the end")
     return measure
@@ -286,13 +286,13 @@ def topics_memory(directory, scale):
         f"over {many} connections")
     martlet = Martlet(os.path.join(directory, "topics"))
     martlet.make_topics()
-    growth = _growth(martlet.child, _opener_of_stream(martlet, topics_each), few, many, _drain_heartbeats)
+    growth = growth(martlet.child, _opener_of_stream(martlet, topics_each), few, many, _drain_heartbeats)
     measure.figures.append(Figure("martlet, /v1/stream", "bytes", [growth / topics], 1024))
     martlet.stop()
     for kind in (Redis, Mosquitto):
         server = kind(directory)
         opener = _opener_of_peer(server, lambda number: _names(number, topics_each))
-        growth = _growth(server.child, opener, few, many)
+        growth = growth(server.child, opener, few, many)
         measure.figures.append(Figure(server.name, "bytes", [growth / topics]))
         server.stop()
     measure.checks.append("every subscription was acknowledged, and all connections were still open in the end")
