@@ -118,6 +118,53 @@ enum CompatibilityPage {
                 + "A watched key counts as changed when another door changes it, and when it is evicted."
         ),
         (
+            "What takes long.",
+            "A command over many elements or large values is executed in turns, between which the event loop serves others: "
+                + "`MGET`, `DEL`, `EXISTS`, `MSET` beyond 512 keys, `HSET` and the like beyond 1,024 fields, `ZREMRANGEBY*`, "
+                + "`ZPOPMIN`, `ZPOPMAX` and `ZMPOP` of many, large `BITOP`: others may see such a command half done. A "
+                + "combination takes at most 1,024 keys. A transaction may take half a second; what is left of it then is "
+                + "answered with an error."
+        ),
+        (
+            "Sizes.",
+            "A command may have 65,536 arguments and 32 MiB, a reply 64 MiB; more is an error, and the connection goes on. A "
+                + "client that does not read what it is answered is not served further, and is closed after half a minute, or "
+                + "when the replies that wait on an event loop are too many. A pattern longer than 64 KiB matches nothing."
+        ),
+        (
+            "Publish and subscribe.",
+            "Channels are topics, so their names are text and not empty; `__key…` channels are for events, and for callers who "
+                + "may read all items. `PUBLISH` answers how many clients of this protocol got the message; subscribers by "
+                + "other doors get it too. A RESP3 client that publishes to itself gets the reply before the message. `AUTH` to "
+                + "another cache is refused while something is subscribed to. When the credential or the cache goes, an error "
+                + "line is sent and the connection closed."
+        ),
+        (
+            "Blocking pops.",
+            "First come, first served over all event loops; but a pop by a client of another event loop may come between a push "
+                + "and the serving of who waits."
+        ),
+        (
+            "Strings and keys.",
+            "`SCAN` cursors are unsigned numbers of 64 bits. An item lives for at most 2^42 ms, 139 years. `OBJECT IDLETIME` is "
+                + "always 0; `OBJECT ENCODING` and `REFCOUNT` go by the value. `MSETNX` takes 4,096 keys. `PFCOUNT` keeps no count "
+                + "in the HyperLogLog, since it needs a permission to read only. `SORT` orders equal elements of `BY … ALPHA` in "
+                + "its own way, and does not refuse numbers for what an earlier command has met, as Redis 7.0 does."
+        ),
+        (
+            "Hashes.",
+            "Times of fields answer as Valkey's. `HSCAN`, `SSCAN` and `ZSCAN` look at 1,000 elements at most in a call."
+        ),
+        (
+            "Sorted sets and geo.",
+            "A score of minus zero is stored as zero. Scores are written with up to 17 digits, as Redis 7.0 does. Towards the "
+                + "poles `GEOSEARCH` looks at some cells more."
+        ),
+        (
+            "Texts of errors.",
+            "Bytes that an error quotes are shown as UTF-8 text in some of them, and whole where Redis stops at a NUL."
+        ),
+        (
             "CLIENT.",
             "`CLIENT LIST` shows the own connection; to a super-user all those of its tenant, which it may also `KILL` and "
                 + "`UNBLOCK`. Whoever is none may kill its own. `user=` is the name of the cache. What is internal to Redis "
