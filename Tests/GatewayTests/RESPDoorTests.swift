@@ -1,5 +1,7 @@
 import Access
 import CacheService
+import NIOCore
+import NIOEmbedded
 import Tenancy
 import Testing
 
@@ -155,6 +157,66 @@ struct RESPClient {
         }
         #expect(received == 1000 * 100_011)
         #expect(client.connection.unread.isEmpty)
+    }
+
+    @Test func limitsAreThoseOfTheConnectionsOwnCache() throws {
+        let fixture = try GatewayFixture()
+        try fixture.makeCache("short", [.defaultTTLSeconds: 10])
+        try fixture.makeCache("long", [.defaultTTLSeconds: 1000])
+        let clients = try ["short", "long"].map { name in
+            let client = try RESPClient(fixture)
+            #expect(client.ask("AUTH \(name) \(fixture.rootKey)") == "+OK\r\n")
+            return client
+        }
+        for round in 0..<3 {
+            for (client, ttl) in zip(clients, [10, 1000]) {
+                #expect(client.ask("SET k\(round) 1", "TTL k\(round)") == "+OK\r\n:\(ttl)\r\n")
+            }
+        }
+    }
+
+    @Test func aReplyHasABoundAndTheConnectionGoesOn() throws {
+        let fixture = try GatewayFixture()
+        let client = try client(fixture)
+        #expect(client.ask("SET a \(String(repeating: "x", count: 4_000_000))") == "+OK\r\n")
+        let many = RESPClient.command(["MGET"] + Array(repeating: "a", count: 20))
+        client.connection.send(many + RESPClient.command("PING"))
+        // It goes in turns.
+        for _ in 0..<100 { fixture.advance(milliseconds: 1) }
+        #expect(client.receive() == "-ERR the reply would be larger than 67108864 bytes\r\n+PONG\r\n")
+        let gets = String(repeating: RESPClient.command("GET", "a"), count: 20)
+        client.connection.send(RESPClient.command("MULTI") + gets + RESPClient.command("EXEC"))
+        #expect(client.receive().hasSuffix("-ERR the reply would be larger than 67108864 bytes\r\n"))
+        #expect(client.ask("STRLEN a") == ":4000000\r\n")
+    }
+
+    @Test func aCommandInTurnsEndsWithItsConnection() throws {
+        let fixture = try GatewayFixture()
+        let client = try client(fixture)
+        #expect(client.ask("SET a \(String(repeating: "x", count: 1_000_000))") == "+OK\r\n")
+        client.connection.channel.pipeline.fireChannelRead(
+            ByteBuffer(string: RESPClient.command(["MGET"] + Array(repeating: "a", count: 50))))
+        #expect(fixture.lane.service.hasCallsLeft)
+        client.connection.abort()
+        #expect(!fixture.lane.service.hasCallsLeft)
+    }
+
+    @Test func everyCommandAnswersWithoutArguments() throws {
+        let fixture = try GatewayFixture()
+        for command in CommandTable.shared.commands where !["quit", "monitor"].contains(command.name) {
+            let client = try client(fixture)
+            #expect(!client.ask(command.name).isEmpty, "\(command.name)")
+            #expect(client.connection.isOpen, "\(command.name)")
+        }
+    }
+
+    @Test func aTokenThatManyConnectionsShowAtOnceIsCheckedOnce() throws {
+        let fixture = try GatewayFixture()
+        let token = try fixture.makeToken()
+        let clients = try (0..<200).map { _ in try RESPClient(fixture) }
+        for client in clients { client.connection.send(RESPClient.command("AUTH", "shop", token)) }
+        fixture.takeLate()
+        for client in clients { #expect(client.receive() == "+OK\r\n") }
     }
 
     @Test(arguments: 0..<4) func aLateEngineIsAnsweredInOrder(seed: Int) throws {

@@ -123,6 +123,8 @@ final class RESPSession {
         case .replied: break
         case .later:
             holdsNews = tracking != nil
+            suspended = call.suspended
+            call.suspended = nil
             stall()
         case .waits: wait(call)
         }
