@@ -55,7 +55,7 @@ final class Mirror: KeyObserver {
 
 extension EngineCache {
     func observe(_ key: String, by observer: any KeyObserver) {
-        Array(key.utf8).withUnsafeBytes { observe($0, by: observer) }
+        Array(key.utf8).withUnsafeBytes { _ = observe($0, by: observer) }
     }
 
     func stopObserving(_ key: String, by observer: any KeyObserver) {
