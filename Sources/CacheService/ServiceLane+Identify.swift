@@ -105,6 +105,8 @@ extension ServiceLane {
         if let delay = service.failures.charge(address, now: now) {
             return .refused(.throttled(retryAfterMilliseconds: delay))
         }
+        // Before the check: where it ends may be another thread, and before this one goes on.
+        checksUnderWay[fingerprint] = [later()]
         let bound = LaneBound(self)
         let bytes = Array(presented)
         let schedule = schedule
@@ -120,9 +122,9 @@ extension ServiceLane {
         guard isQueued else {
             service.failures.refund(address)
             allowance.refund()
+            checksUnderWay[fingerprint] = nil
             return .refused(.busy(retryAfterMilliseconds: 50))
         }
-        checksUnderWay[fingerprint] = [later()]
         return .later
     }
 
