@@ -6,6 +6,9 @@ package final class TenantAdmission: Sendable {
     package let topics: TopicAdmission
     /// Tokens minted a second.
     package let tokens = RateLimiter()
+    private let share: TenantShare
+    /// How long its requests took, over all event loops.
+    package let latency = LatencyHistogram()
     /// Bytes of requests that are being received or answered, within those of the process.
     package let bytesInFlight: SharedByteBudget
 
@@ -15,14 +18,34 @@ package final class TenantAdmission: Sendable {
     package init(limits: Limits = Limits(), bytesInFlight: Int? = nil, process: SharedByteBudget? = nil) {
         rates = RateLimits(limits)
         topics = TopicAdmission(limits)
+        share = TenantShare(limits)
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: 0)
         self.bytesInFlight = SharedByteBudget(limit: bytesInFlight ?? .max, parent: process)
     }
 
+    /// Its part of a machine that has more to do than it can.
+    package var weight: UInt64 { share.weight }
+
+    /// Whether one more operation is within what is reserved for the tenant.
+    package func hasReservation(nowNanoseconds: UInt64) -> Bool {
+        share.hasReservation(nowNanoseconds: nowNanoseconds)
+    }
+
+    /// Takes operations from what is reserved, as far as they are within it.
+    @inline(__always)
+    func takeReservation(_ operations: UInt64, nowNanoseconds: UInt64) {
+        share.take(operations, nowNanoseconds: nowNanoseconds)
+    }
+
     /// Takes up changed limits, in force for the next call on every event loop.
-    package func update(limits: Limits, nowNanoseconds: UInt64) {
+    ///
+    /// - Parameter reservedByCaches: What the tenant's caches have reserved together, in operations a second.
+    package func update(limits: Limits, reservedByCaches: UInt64 = 0, nowNanoseconds: UInt64) {
         rates.set(limits, nowNanoseconds: nowNanoseconds)
         topics.set(limits, nowNanoseconds: nowNanoseconds)
+        share.set(
+            limits, reservedOperations: max(limits[.reservedOperationsPerSecond] ?? 0, reservedByCaches),
+            nowNanoseconds: nowNanoseconds)
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: nowNanoseconds)
     }
 
@@ -72,6 +95,7 @@ package final class CacheAdmission: Sendable {
             rates.giveBack(operations: operations, bytesIn: bytesIn)
             throw error
         }
+        tenant.takeReservation(operations, nowNanoseconds: nowNanoseconds)
     }
 
     /// Charges what an admitted call turned out to cost beyond what it was admitted for: a value read, and the operations

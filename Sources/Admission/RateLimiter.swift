@@ -165,6 +165,16 @@ package struct RateLimiter: ~Copyable, Sendable {
         }
     }
 
+    /// Whether a unit would be within the limit now. Takes nothing.
+    package borrowing func hasRoom(nowNanoseconds: UInt64) -> Bool {
+        let unit = interval.load(ordering: .relaxed)
+        guard unit != 0 else { return true }
+        guard unit != .max else { return false }
+        let now = Self.instant(nowNanoseconds)
+        let backlog = max(emptyAt.load(ordering: .relaxed), now) &- now
+        return backlog &+ Self.duration(of: 1, interval: unit) <= tolerance.load(ordering: .relaxed)
+    }
+
     // MARK: Arithmetic
 
     /// The time of one unit with 24 binary places, rounded up; `.max` for a rate of nothing.

@@ -37,6 +37,7 @@ package final class CacheService: Sendable {
     /// What the caches compressed that are gone.
     private let closed = Mutex(CompressionTotals())
     package let webhookCounters = WebhookCounters()
+    package let loads = LaneLoads()
     /// Whether what caches hold is encrypted.
     package let isSealing: Bool
 

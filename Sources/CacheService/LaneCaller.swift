@@ -16,6 +16,8 @@ package final class LaneCaller {
     var grants: [CacheGrant] = []
     static let grantCount = 8
     var nextGrant = 0
+    /// Its tenant as this lane serves it; found when it is needed first.
+    var flow: FairFlow?
 
     /// The hash of the root key that was shown, so that a rotation ends it.
     let rootKeyHash: [UInt8]?

@@ -24,7 +24,7 @@ extension ServiceLane {
         later: () -> LateHandler<LateItem?>
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .read, key: key)
             guard let engine = service.lateEngine else {
                 do throws(MartletError) {
                     let facts = try cache.shared.items.get(key, now: now, accepting: accepted, into: reserve)
@@ -71,7 +71,7 @@ extension ServiceLane {
         accepting accepted: AcceptedEncoding = .identity, later: () -> LateHandler<ItemFacts?>
     ) -> Reply<ItemFacts?> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .read, key: key)
             guard let engine = service.lateEngine else {
                 do throws(MartletError) {
                     let facts = try cache.shared.items.facts(key, now: now, accepting: accepted)
@@ -108,7 +108,7 @@ extension ServiceLane {
         let operations = operationsAnnounced(
             grant, keyBytes: key.count, value, coding, isConditional: isConditional)
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key, operations: operations, bytesIn: value.count)
+            let (cache, row) = try admit(grant, door, .other, key: key, operations: operations, bytesIn: value.count)
             do throws(MartletError) {
                 guard coding == .zstd else {
                     return try store(
@@ -171,7 +171,7 @@ extension ServiceLane {
         later: () -> LateHandler<Bool>
     ) -> Reply<Bool> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .other, key: key)
             guard let engine = service.lateEngine else {
                 do throws(MartletError) {
                     let isDone = try delete(key, from: cache.shared.items, condition)
@@ -217,7 +217,7 @@ extension ServiceLane {
         later: () -> LateHandler<Int64>
     ) -> Reply<Int64> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .other, key: key)
             do throws(MartletError) {
                 let expiresAt = now + (try cache.ttl.resolve(ttl, field: door.ttlField))
                 guard let engine = service.lateEngine else {
@@ -320,15 +320,15 @@ extension ServiceLane {
 
     @inline(__always)
     func admit(
-        _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, operations: UInt64 = 1, bytesIn: Int = 0
+        _ grant: CacheGrant, _ door: Door, _ kind: CallKind, key: UnsafeRawBufferPointer, operations: UInt64 = 1,
+        bytesIn: Int = 0
     ) throws(MartletError) -> (LaneCache, MeterRow) {
         // A grant is only given out for a cache that exists.
         guard let cache = grant.cache else { throw .cacheNotFound }
         let row = try row(cache, door)
         do throws(MartletError) {
             try cache.sizes.checkKey(byteCount: key.count)
-            try cache.shared.admission.admit(
-                operations: operations, bytesIn: UInt64(key.count + bytesIn), nowNanoseconds: nowNanoseconds)
+            try admit(cache, kind, operations: operations, bytesIn: UInt64(key.count + bytesIn))
         } catch {
             row.recordRefusal(error)
             throw error

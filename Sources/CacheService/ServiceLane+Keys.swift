@@ -20,7 +20,7 @@ extension ServiceLane {
         let charge = BillingPolicy.write(keyBytes: keyBytes, valueBytes: valueBytes, isConditional: true)
         do throws(MartletError) {
             let (cache, row) = try admit(
-                grant, door, key: key, operations: charge.operations, bytesIn: bodyBytes)
+                grant, door, .other, key: key, operations: charge.operations, bytesIn: bodyBytes)
             do throws(MartletError) {
                 try cache.sizes.checkItem(keyBytes: keyBytes, valueBytes: valueBytes)
                 let expiresAt = try cache.ttl.expiry(of: ttl, now: now, field: door.ttlField)
@@ -52,7 +52,7 @@ extension ServiceLane {
         _ grant: CacheGrant, _ door: Door, key: UnsafeRawBufferPointer, later: () -> LateHandler<ItemDescription?>
     ) -> Reply<ItemDescription?> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .read, key: key)
             let keyBytes = key.count
             guard let engine = service.lateEngine else {
                 let description = cache.shared.items.description(of: key, now: now)
@@ -88,8 +88,7 @@ extension ServiceLane {
                 cost.add(keys)
                 let charge = BillingPolicy.collection(
                     keyBytes: 0, requestElementChunks: cost.chunks, responseElementChunks: 0)
-                try cache.shared.admission.admit(
-                    operations: charge.operations, bytesIn: UInt64(keys.byteCount), nowNanoseconds: nowNanoseconds)
+                try admit(cache, .read, operations: charge.operations, bytesIn: UInt64(keys.byteCount))
                 let (count, keyBytes) = (keys.count, keys.byteCount)
                 func write(_ found: [Bool]) {
                     row.recordExistence(
@@ -121,7 +120,7 @@ extension ServiceLane {
         later: () -> LateHandler<ExpiryOutcome>
     ) -> Reply<ExpiryOutcome> {
         do throws(MartletError) {
-            let (cache, row) = try admit(grant, door, key: key)
+            let (cache, row) = try admit(grant, door, .other, key: key)
             let keyBytes = key.count
             do throws(MartletError) {
                 let expiresAt = try cache.ttl.expiry(of: ttl, now: now, field: door.ttlField)

@@ -20,7 +20,7 @@ package final class ServiceLane {
     /// Runs a closure on this lane's thread; callable from any.
     let schedule: @Sendable (@escaping @Sendable () -> Void) -> Void
     package private(set) var now: Timestamp
-    private(set) var nowNanoseconds: UInt64
+    package private(set) var nowNanoseconds: UInt64
     private(set) var snapshot: CatalogSnapshot
     var topics: LaneTopics
     /// The subscribers of the Redis protocol.
@@ -33,6 +33,8 @@ package final class ServiceLane {
     /// Calls that are answered in turns.
     var slicedCalls: [SlicedCall] = []
     var nextSlicedCall = 0
+    /// Whether of the two kinds of calls in turns it is that of the commands.
+    var areCommandsNext = false
     var isTurnScheduled = false
     /// Commands of the Redis protocol that are answered in turns.
     var commandTurns: [SuspendedCommand] = []
@@ -53,6 +55,18 @@ package final class ServiceLane {
     /// Stands for callers without a credential at the RESP door of a server for development; nil everywhere else.
     package let developmentCaller: LaneCaller?
     private var caches: [CacheID: LaneCache] = [:]
+    /// Whose turn it is while there is more to do than the lane can.
+    package var fairness: FairQueue
+    /// Which calls are refused meanwhile.
+    package var overload: OverloadControl
+    /// Whoever has not said yet who it is.
+    package let anonymousFlow = FairFlow(TenantAdmission())
+    var flows: [TenantID: FairFlow] = [:]
+    /// Calls that came to be admitted, whatever became of them.
+    package internal(set) var calls: UInt64 = 0
+
+    /// How far one tenant gets ahead of its share before it waits for the others.
+    private static let quantumNanoseconds: UInt64 = 250_000
 
     package init(
         service: CacheService, index: Int, schedule: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
@@ -62,6 +76,8 @@ package final class ServiceLane {
         self.schedule = schedule
         now = service.clock.now()
         nowNanoseconds = service.clock.uptimeNanoseconds()
+        fairness = FairQueue(quantumNanoseconds: Self.quantumNanoseconds)
+        overload = OverloadControl(nowNanoseconds: nowNanoseconds)
         snapshot = service.catalog.snapshot
         let version = snapshot.version
         emulatorCaller = service.emulatorCaller.map { LaneCaller($0, rootKeyHash: nil, version: version) }
@@ -86,6 +102,9 @@ package final class ServiceLane {
         refresh()
     }
 
+    /// The monotonic clock now, for what takes longer than a moment within a tick.
+    package func readNanoseconds() -> UInt64 { service.clock.uptimeNanoseconds() }
+
     /// The monotonic clock's reading of this tick.
     package var uptimeMilliseconds: Int64 { Int64(nowNanoseconds / 1_000_000) }
 
@@ -97,6 +116,7 @@ package final class ServiceLane {
 
     private func adopt() {
         snapshot = service.catalog.snapshot
+        for id in flows.keys where snapshot.tenant(id) == nil { flows[id] = nil }
         // What the catalog has dropped must not be kept alive by what this loop remembers.
         for id in caches.keys where snapshot.cache(id) == nil {
             caches[id] = nil

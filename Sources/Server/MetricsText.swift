@@ -23,6 +23,7 @@ struct MetricsText {
         gauge("martlet_meter_rows_capacity", "Rows of the counter file.", [], rows.capacity)
         gauge("martlet_usage_folding", "1 while counters reach the ledger.", [], isFolding ? 1 : 0)
         webhooks(service, snapshot)
+        loops(service)
         caches(service, snapshot)
     }
 
@@ -54,6 +55,21 @@ struct MetricsText {
         for fate in WebhookFate.allCases {
             sample(name, [("outcome", fate.rawValue)], String(service.webhookCounters[fate]))
         }
+    }
+
+    private mutating func loops(_ service: CacheService) {
+        let loads = service.loads.all
+        guard !loads.isEmpty else { return }
+        header(
+            "martlet_loop_delay_seconds", "gauge",
+            "For how long an event loop does not look at its sockets, the least of the last tenth of a second.")
+        for (index, load) in loads {
+            sample(
+                "martlet_loop_delay_seconds", [("loop", "\(index)")],
+                String(Double(load.standingDelayNanoseconds) / 1e9))
+        }
+        header("martlet_overload_level", "gauge", "How many tenths of the tenants have their calls refused.")
+        for (index, load) in loads { sample("martlet_overload_level", [("loop", "\(index)")], load.overloadLevel) }
     }
 
     private static func seconds(milliseconds: Int64) -> String {

@@ -82,7 +82,7 @@ package final class ChannelSubscriber {
         var counts: [Int] = []
         do throws(MartletError) {
             for name in names { try lane.permitListening(to: name, kind, grant) }
-            try admission.admit(operations: 0, bytesIn: 0, nowNanoseconds: lane.nowNanoseconds)
+            try lane.admit(cache, .other, operations: 0, bytesIn: 0)
             for name in names {
                 defer { counts.append(count(of: kind)) }
                 guard memberships(kind)[name] == nil else { continue }

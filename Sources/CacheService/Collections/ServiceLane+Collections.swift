@@ -53,9 +53,8 @@ extension ServiceLane {
         let expiry = try account.command.expiry(cache.ttl, now: now, field: door.ttlField)
         try account.command.check(cache.sizes)
         try cache.sizes.checkKey(byteCount: key.count)
-        try cache.shared.admission.admit(
-            operations: account.admitted, bytesIn: UInt64(key.count + account.request.bytes),
-            nowNanoseconds: nowNanoseconds)
+        try admit(
+            cache, .other, operations: account.admitted, bytesIn: UInt64(key.count + account.request.bytes))
         return expiry
     }
 
@@ -115,17 +114,28 @@ extension ServiceLane {
         }
     }
 
-    /// Calls that are gone through in turns; the others wait for one of them to end.
+    /// Calls of a tenant that are gone through in turns; its others wait for one of them to end.
     private static let callsAtOnce = 4
 
     /// Does one turn of one of the calls that are answered in turns, the next time of another: about half a millisecond's
     /// work. Whoever set ``onCallsLeft`` calls it once a tick, after ``beginTick()``, while ``hasCallsLeft``.
     package func continueCalls() {
-        continueCommands()
-        guard !slicedCalls.isEmpty else { return }
-        // In turns among the first few: what the others have so far is little.
-        nextSlicedCall = (nextSlicedCall + 1) % min(Self.callsAtOnce, slicedCalls.count)
-        let call = slicedCalls.remove(at: nextSlicedCall)
+        areCommandsNext.toggle()
+        if areCommandsNext || slicedCalls.isEmpty, !commandTurns.isEmpty { return continueCommands() }
+        guard let tenant = fairest(slicedCalls.lazy.map(\.account.cache.record.tenant)) else { return }
+        // In turns among the tenant's first few: what the others have so far is little.
+        var places: [Int] = []
+        for place in slicedCalls.indices where slicedCalls[place].account.cache.record.tenant == tenant {
+            places.append(place)
+            if places.count == Self.callsAtOnce { break }
+        }
+        nextSlicedCall = (nextSlicedCall &+ 1) % places.count
+        let place = places[nextSlicedCall]
+        let call = slicedCalls.remove(at: place)
+        serve(tenant) { continueCall(call, at: place) }
+    }
+
+    private func continueCall(_ call: SlicedCall, at place: Int) {
         guard snapshot.cache(call.account.cache.record.id) != nil else {
             // Its counters were given back with the cache, and may be another's by now.
             return call.handler(.failure(.cacheNotFound))
@@ -141,7 +151,7 @@ extension ServiceLane {
         }
         do throws(MartletError) {
             guard let reply = try call.work.step(now: now, dice: &dice) else {
-                slicedCalls.insert(call, at: nextSlicedCall)
+                slicedCalls.insert(call, at: min(place, slicedCalls.count))
                 return
             }
             if call.account.command.maySatisfyWaiters { serveWaiters([call.written], call.account.cache) }

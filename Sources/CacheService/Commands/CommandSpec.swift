@@ -8,6 +8,8 @@ package final class CommandSpec: Sendable {
     /// How many arguments there are, the name included: exactly so many, or at least `-arity` where it is negative.
     package let arity: Int
     package let flags: CommandFlags
+    /// Whether it costs little more to answer it than to refuse it.
+    var isQuickRead: Bool { flags.isSuperset(of: [.readonly, .fast]) }
     package let keys: CommandKeys
     /// Whether arguments make it one that reads keys which it does not name, so that its caller must be allowed to read
     /// all items.

@@ -67,7 +67,7 @@ extension ServiceLane {
         guard let cache = identity.grant.cache else { throw .cacheNotFound }
         let row = try row(cache, .resp)
         do throws(MartletError) {
-            try cache.shared.admission.admit(operations: 1, bytesIn: 0, nowNanoseconds: nowNanoseconds)
+            try admit(cache, .other, operations: 1, bytesIn: 0)
             row.recordCall()
         } catch {
             row.recordRefusal(error)

@@ -103,8 +103,9 @@ extension ServiceLane {
         var bytesIn = 0
         for index in 1..<max(1, arguments.count) { bytesIn &+= arguments[index].count }
         let admitted = admittedOperations(bytesIn: bytesIn)
-        try cache.shared.admission.admit(
-            operations: admitted, bytesIn: UInt64(truncatingIfNeeded: bytesIn), nowNanoseconds: nowNanoseconds)
+        try admit(
+            cache, command.isQuickRead ? .read : .other, operations: admitted,
+            bytesIn: UInt64(truncatingIfNeeded: bytesIn))
         if let engine = service.lateEngine {
             send(command, call, arguments, cache, row, engine, admitted: admitted, bytesIn: bytesIn, later())
             return .later
@@ -258,10 +259,16 @@ extension ServiceLane {
         askForTurn()
     }
 
-    /// One turn of the command whose turn it is.
+    /// One turn of the command whose turn it is: the tenants' go in turns, and of each tenant one after the other.
     func continueCommands() {
-        guard !commandTurns.isEmpty else { return }
-        let suspended = commandTurns.removeFirst()
+        guard let tenant = fairest(commandTurns.lazy.map(\.account.cache.record.tenant)),
+            let place = commandTurns.firstIndex(where: { $0.account.cache.record.tenant == tenant })
+        else { return }
+        let suspended = commandTurns.remove(at: place)
+        serve(tenant) { continueCommand(suspended) }
+    }
+
+    private func continueCommand(_ suspended: SuspendedCommand) {
         guard holds(suspended.account.cache) else {
             return suspended.fail(.cacheNotFound)
         }

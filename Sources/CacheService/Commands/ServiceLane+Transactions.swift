@@ -60,9 +60,7 @@ extension ServiceLane {
                 if queued.command.flags.contains(.denyOOM) { growth &+= queued.byteCount }
             }
             do throws(MartletError) {
-                try cache.shared.admission.admit(
-                    operations: operations, bytesIn: UInt64(truncatingIfNeeded: bytesIn),
-                    nowNanoseconds: nowNanoseconds)
+                try admit(cache, .other, operations: operations, bytesIn: UInt64(truncatingIfNeeded: bytesIn))
                 call.use(cache)
                 call.isInTransaction = true
                 defer { call.isInTransaction = false }

@@ -85,9 +85,9 @@ extension ServiceLane {
             let admission = cache.shared.admission
             try admission.admitPublish(nowNanoseconds: nowNanoseconds)
             do throws(MartletError) {
-                try admission.admit(
-                    operations: BillingPolicy.message(byteCount: bytes.count),
-                    bytesIn: UInt64(bodyBytes ?? bytes.count), nowNanoseconds: nowNanoseconds)
+                try admit(
+                    cache, .other, operations: BillingPolicy.message(byteCount: bytes.count),
+                    bytesIn: UInt64(bodyBytes ?? bytes.count))
             } catch {
                 admission.giveBackPublish()
                 throw error
@@ -122,7 +122,7 @@ extension ServiceLane {
         let clock = try clock(cache, door)
         do throws(MartletError) {
             let admission = cache.shared.admission
-            try admission.admit(operations: 0, bytesIn: 0, nowNanoseconds: nowNanoseconds)
+            try admit(cache, .other, operations: 0, bytesIn: 0)
             try admission.admitSubscription()
             let subscription = CacheSubscription(self, caller, grant, topic, door, clock, sink)
             do throws(MartletError) {

@@ -39,6 +39,26 @@ final class GatewayLane {
     var isTurnScheduled = false
     var isInTurn = false
     var isSliceScheduled = false
+    /// Whether the next slice is of answers, and not of what was published.
+    var areCallsNext = false
+    // How the lane shares its time (`GatewayLane+Turns.swift`), in nanoseconds of the monotonic clock.
+    var isPassBegun = false
+    /// When the loop looked at its sockets last, and when it was done with what it found before.
+    var passBegan: UInt64
+    var lastPassEnded: UInt64
+    /// Before that nothing that is found in this pass can have come.
+    var earliestArrival: UInt64
+    var passes: UInt64 = 1
+    var turnTakenInPass: UInt64 = 0
+    var isFairTurnScheduled = false
+    /// Whether the loop tells when a pass is over; one that is driven by a test does not.
+    var seesPasses = false
+    var isServing = false
+    /// Whether the sockets brought something to do in this pass.
+    var hasServedInPass = false
+    var serviceBegan: UInt64 = 0
+    var serviceArrival: UInt64 = 0
+    var callsBefore: UInt64 = 0
     private var exchanges: [Exchange] = []
     private var scratch = ByteBuffer()
     private let date: UnsafeMutableRawPointer
@@ -57,6 +77,9 @@ final class GatewayLane {
         self.logger = logger
         now = service.now
         resp = RESPLane(now: service.now)
+        passBegan = service.nowNanoseconds
+        lastPassEnded = passBegan
+        earliestArrival = passBegan
         // The lane in the upper bits, the start's second below: ids of two lanes or two lives do not meet.
         requestID = UInt64(service.index) << 56 | UInt64(truncatingIfNeeded: service.now.seconds & 0xFFFF_FFFF) << 24
         logsEveryRequest = logger.logLevel <= .debug
@@ -78,6 +101,7 @@ final class GatewayLane {
         service.beginTick()
         now = service.now
         if now.seconds != dateSecond { refreshDate() }
+        if !isPassBegun { beginPass() }
     }
 
     /// The present in the form of a `date` field. The memory stays where it is, its text follows the clock.

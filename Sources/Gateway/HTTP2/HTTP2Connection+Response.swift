@@ -33,6 +33,7 @@ extension HTTP2Connection {
         let isHead = exchange.request.method == .head
         if isHead { exchange.responseBody.clear() }
         countBacklog(of: exchange)
+        if exchange.responseBody.readableBytes > Self.flushBytes { hasLargeAnswers = true }
         let hasBody = !isHead && (exchange.responseBody.readableBytes > 0 || !exchange.isResponseEnded)
         submit(exchange, head, session: session, hasBody: hasBody)
         schedulePump()

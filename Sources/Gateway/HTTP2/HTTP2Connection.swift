@@ -16,8 +16,9 @@ import Tenancy
 ///
 /// Reentrancy: libnghttp2 forbids to receive, send or delete inside a callback. Submitting is allowed. So callbacks and
 /// doors only submit, and ``pump(_:)`` runs after them.
-final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTransport {
+final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTransport, ScheduledConnection {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
 
     let lane: GatewayLane
@@ -37,7 +38,14 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     private var recent: Exchange?
     /// Output of this tick, between two flushes.
     var output = ByteBuffer()
+    /// What has come and was not executed yet, while the connection waits for its turn: then nothing more is read.
+    private var input = ByteBuffer()
+    private var wantsRead = false
+    var isWaitingForTurn = false
+    var inputArrivedAt: UInt64 = 0
     var isReceiving = false
+    /// Whether answers were so large that few of them are a slice.
+    var hasLargeAnswers = false
     private var isPumping = false
     var isPumpScheduled = false
     var isDraining = false
@@ -102,26 +110,92 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let session, !isClosed else { return }
+        guard session != nil, !isClosed else { return }
         lane.beginTick()
         lastActivity = lane.now
-        let buffer = unwrapInboundIn(data)
-        isReceiving = true
-        let consumed = buffer.withUnsafeReadableBytes { bytes in
-            nghttp2_session_mem_recv(session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        var buffer = unwrapInboundIn(data)
+        if input.readableBytes == 0 {
+            input = buffer
+        } else {
+            input.writeBuffer(&buffer)
         }
-        isReceiving = false
-        recent = nil
-        if consumed < 0 {
-            // A broken preface, a flood, or memory: the session has queued its GOAWAY where one is due.
-            pump(context)
-            if context.channel.isWritable { close(context) } else { closeNow() }
-        }
+        guard lane.mayServe(self) else { return }
+        lane.beginService()
+        receiveInput(context)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         pump(context)
+        lane.endService(self)
         context.fireChannelReadComplete()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if input.readableBytes == 0 {
+            wantsRead = false
+            context.read()
+        } else {
+            wantsRead = true
+        }
+    }
+
+    // MARK: Turns
+
+    var caller: LaneCaller? { peer.lastCaller }
+
+    func takeTurn() {
+        guard let context, !isClosed else { return }
+        lane.beginService(arrivedAt: inputArrivedAt)
+        receiveInput(context)
+        pump(context)
+        lane.endService(self)
+        if wantsRead, input.readableBytes == 0, let context = self.context {
+            wantsRead = false
+            context.read()
+        }
+    }
+
+    /// Executes what has come, as long as the connection's slice lasts.
+    private func receiveInput(_ context: ChannelHandlerContext) {
+        while input.readableBytes > 0 {
+            receivePiece(context)
+            guard !isClosed, session != nil else { return }
+            guard input.readableBytes > 0, lane.isSliceOver else { continue }
+            inputArrivedAt = lane.serviceArrival
+            return lane.wait(self)
+        }
+        input = ByteBuffer()
+    }
+
+    /// Some hundred requests of the shortest kind.
+    private static let pieceBytes = 4096
+
+    /// Whether the session is to stop here: asked with each field of a head.
+    @inline(__always)
+    func pausesBeforeNextRequest() -> Bool {
+        guard hasLargeAnswers else { return false }
+        hasLargeAnswers = false
+        return lane.isSliceOver
+    }
+
+    private func receivePiece(_ context: ChannelHandlerContext) {
+        guard let session else { return }
+        isReceiving = true
+        // A copy that shares the memory: what a request causes may end the connection.
+        let bytes = input
+        let count = min(bytes.readableBytes, Self.pieceBytes)
+        let consumed = bytes.withUnsafeReadableBytes { bytes in
+            nghttp2_session_mem_recv(session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), count)
+        }
+        isReceiving = false
+        recent = nil
+        input.moveReaderIndex(forwardBy: min(max(0, consumed), input.readableBytes))
+        if consumed < 0 {
+            // A broken preface, a flood, or memory: the session has queued its GOAWAY where one is due.
+            input = ByteBuffer()
+            pump(context)
+            if context.channel.isWritable { close(context) } else { closeNow() }
+        }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -140,6 +214,8 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
+            // What it has sent before is no more than was read at once.
+            while input.readableBytes > 0, !isClosed, session != nil { receivePiece(context) }
             // A peer that has stopped sending may still read what it asked for, unless it was still asking.
             isInputClosed = true
             if exchanges.isEmpty || headBeganAt != nil || exchanges.contains(where: { !$0.isRequestEnded }) {
@@ -217,6 +293,9 @@ final class HTTP2Connection: ChannelInboundHandler, LaneConnection, ExchangeTran
 
     private func tearDown() {
         isClosed = true
+        isWaitingForTurn = false
+        lane.endService(self)
+        input = ByteBuffer()
         lane.remove(self)
         for exchange in exchanges { release(exchange) }
         exchanges.removeAll()

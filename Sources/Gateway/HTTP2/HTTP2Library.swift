@@ -69,14 +69,14 @@ private let onBeginHeaders: nghttp2_on_begin_headers_callback = { _, frame, user
 
 private let onHeader: nghttp2_on_header_callback = { _, frame, name, nameLength, value, valueLength, _, userData in
     let streamID = frame.unsafelyUnwrapped.pointee.hd.stream_id
-    connection(userData)._withUnsafeGuaranteedRef {
+    return connection(userData)._withUnsafeGuaranteedRef {
         $0.headerReceived(
             streamID: streamID,
             name: UnsafeRawBufferPointer(start: name, count: nameLength),
             value: UnsafeRawBufferPointer(start: value, count: valueLength)
         )
+        return $0.pausesBeforeNextRequest() ? NGHTTP2_ERR_PAUSE.rawValue : 0
     }
-    return 0
 }
 
 private let onFrameReceived: nghttp2_on_frame_recv_callback = { _, frame, userData in

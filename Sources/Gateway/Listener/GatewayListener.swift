@@ -78,7 +78,8 @@ package final class GatewayListener: Sendable {
     package init(
         role: Role, host: String, port: Int, tls: TLSContextBox?, eventLoops: Int, firstLane: Int, parts: GatewayParts
     ) async throws {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
+        let passes = LoopPasses()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops, metricsDelegate: passes)
         self.group = group
         let gate = EmulatorGate()
         self.gate = gate
@@ -95,6 +96,7 @@ package final class GatewayListener: Sendable {
                 }.get())
         }
         self.lanes = lanes
+        passes.begin(lanes)
         let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
         let bootstrap = Self.bootstrap(group, byLoop, gate, tls: tls) { ProtocolDetector(lane: $0) }
         do {

@@ -1,3 +1,4 @@
+import CacheService
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -14,10 +15,13 @@ import Darwin
 /// Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, the client's preface (RFC 9113 section 3.4), and makes the
 /// rest of the pipeline. ALPN needs no look of its own: a client that negotiated `h2` begins with the preface.
 ///
-/// In front of HTTP/1.1 it stays, to notice bytes that are no complete request yet.
-final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, LaneConnection {
+/// In front of HTTP/1.1 it stays, to notice bytes that are no complete request yet, and to hand on what has come piece by
+/// piece, in turns with other connections.
+final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, LaneConnection, ScheduledConnection {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = Never
 
     private static let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -27,6 +31,12 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
     private var begun = ByteBuffer()
     private var http1: HTTP1Connection?
     private let connectedAt: Timestamp
+    /// What has come over HTTP/1.1 and was not handed on yet, while the connection waits for its turn: then nothing more is
+    /// read.
+    private var input = ByteBuffer()
+    private var wantsRead = false
+    var isWaitingForTurn = false
+    var inputArrivedAt: UInt64 = 0
 
     init(lane: GatewayLane) {
         self.lane = lane
@@ -41,19 +51,30 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
 
     func handlerRemoved(context: ChannelHandlerContext) {
         lane.remove(self)
+        isWaitingForTurn = false
         self.context = nil
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         lane.remove(self)
+        isWaitingForTurn = false
+        lane.endService(self)
         context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if let http1 {
+            lane.beginTick()
             http1.bytesArrived()
-            context.fireChannelRead(data)
-            return
+            var buffer = unwrapInboundIn(data)
+            if input.readableBytes == 0 {
+                input = buffer
+            } else {
+                input.writeBuffer(&buffer)
+            }
+            guard lane.mayServe(self) else { return }
+            lane.beginService()
+            return handOn(context)
         }
         var buffer = unwrapInboundIn(data)
         if begun.readableBytes > 0 {
@@ -85,6 +106,49 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
         }
     }
 
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        if http1 != nil { lane.endService(self) }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if input.readableBytes == 0 {
+            wantsRead = false
+            context.read()
+        } else {
+            wantsRead = true
+        }
+    }
+
+    // MARK: Turns
+
+    var caller: LaneCaller? { http1?.peer.lastCaller }
+
+    func takeTurn() {
+        guard let context else { return }
+        lane.beginService(arrivedAt: inputArrivedAt)
+        handOn(context)
+        context.fireChannelReadComplete()
+        lane.endService(self)
+        guard wantsRead, input.readableBytes == 0, let context = self.context else { return }
+        wantsRead = false
+        context.read()
+    }
+
+    /// Hands on what has come, as long as the connection's slice lasts.
+    private func handOn(_ context: ChannelHandlerContext) {
+        while let piece = input.readSlice(length: min(input.readableBytes, Self.pieceBytes)), piece.readableBytes > 0 {
+            context.fireChannelRead(wrapInboundOut(piece))
+            guard input.readableBytes > 0, lane.isSliceOver else { continue }
+            inputArrivedAt = lane.serviceArrival
+            return lane.wait(self)
+        }
+        input = ByteBuffer()
+    }
+
+    /// Some tens of requests of the shortest kind.
+    private static let pieceBytes = 8192
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A failed handshake, or cleartext on a TLS port.
         if http1 == nil { context.close(promise: nil) } else { context.fireErrorCaught(error) }
@@ -94,6 +158,13 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, La
         if http1 == nil, case .some(.inputClosed) = event as? ChannelEvent {
             context.close(promise: nil)
             return
+        }
+        if case .some(.inputClosed) = event as? ChannelEvent, input.readableBytes > 0 {
+            // What it has sent before is no more than was read at once.
+            let rest = input
+            input = ByteBuffer()
+            context.fireChannelRead(wrapInboundOut(rest))
+            context.fireChannelReadComplete()
         }
         context.fireUserInboundEventTriggered(event)
     }

@@ -16,7 +16,7 @@ import Musl
 ///
 /// In the clear, and while nothing waits before it, what is written goes to the socket itself (as for WebSockets,
 /// ``WebSocketChannel``); what the socket does not take goes the way through the pipeline.
-final class RESPConnection: ChannelDuplexHandler, LaneConnection {
+final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -39,7 +39,8 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
     private var reservedBytes = 0
     private var reservedFrom: CommandIdentity?
     private var isProcessing = false
-    private var isProcessingScheduled = false
+    var isWaitingForTurn = false
+    var inputArrivedAt: UInt64 = 0
     private var wantsRead = false
     private var isInputEnded = false
     private var isFinishing = false
@@ -53,8 +54,8 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
     private static let freeBytes = 64 << 10
     /// How long a connection may stay without a credential.
     private static let introductionMilliseconds: Int64 = 60_000
-    /// Commands executed before the loop looks at its other sockets.
-    private static let commandsPerTurn = 2048
+    /// Commands executed before the clock is looked at.
+    private static let commandsPerLook = 32
 
     /// - Parameter isDevelopment: Whether a connection from this machine may do without a credential.
     init(lane: GatewayLane, isDevelopment: Bool) {
@@ -107,11 +108,10 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
         } else {
             pending.writeBuffer(&buffer)
         }
+        guard lane.mayServe(self) else { return }
+        lane.beginService()
         process()
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        context.fireChannelReadComplete()
+        lane.endService(self)
     }
 
     func read(context: ChannelHandlerContext) {
@@ -153,6 +153,8 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
         guard laneSlot >= 0 else { return }
         socket = nil
         isFinishing = true
+        isWaitingForTurn = false
+        lane.endService(self)
         lane.remove(self)
         session.end()
         pending = ByteBuffer()
@@ -163,7 +165,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
         guard !isFinishing else { return true }
         // The socket of one who waits is read on, within bounds, so that his going away is noticed.
         if session.isStalled { return pending.readableBytes < Self.freeBytes }
-        return context.channel.isWritable && !isProcessingScheduled
+        return context.channel.isWritable && !isWaitingForTurn
     }
 
     private func resumeReading() {
@@ -179,15 +181,19 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
             && (pendingWrites == 0 && socket != nil || context?.channel.isWritable ?? false)
     }
 
+    var caller: LaneCaller? { session.identity?.caller }
+
     /// Goes on with what waits here, soon: not inside a write or an event of the socket.
     func scheduleProcessing() {
-        guard !isProcessingScheduled, let context else { return }
-        isProcessingScheduled = true
-        context.eventLoop.assumeIsolated().execute {
-            self.isProcessingScheduled = false
-            self.lane.beginTick()
-            self.process()
-        }
+        guard !isWaitingForTurn, context != nil else { return }
+        inputArrivedAt = lane.earliestArrival
+        lane.wait(self)
+    }
+
+    func takeTurn() {
+        lane.beginService(arrivedAt: inputArrivedAt)
+        process()
+        lane.endService(self)
     }
 
     /// Executes what has come, as far as it may be.
@@ -197,16 +203,20 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
         let shared = lane.resp
         let writer = shared.writer
         writer.isVersion3 = session.isVersion3
-        var commandsLeft = Self.commandsPerTurn
+        var commandsLeft = Self.commandsPerLook
         var commandsWarmed = 1
         // A copy that shares the memory: what a command causes may end the connection.
         let bytes = pending
         var consumed = 0
         bytes.withUnsafeReadableBytes { all in
             while mayProcess {
-                guard commandsLeft > 0 else {
-                    scheduleProcessing()
-                    break
+                if commandsLeft == 0 {
+                    guard !lane.isSliceOver else {
+                        inputArrivedAt = lane.serviceArrival
+                        lane.wait(self)
+                        break
+                    }
+                    commandsLeft = Self.commandsPerLook
                 }
                 let rest = UnsafeRawBufferPointer(rebasing: all[consumed...])
                 if commandsWarmed == 0, let identity = session.identity {
@@ -216,7 +226,10 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
                 let (byteCount, isMore) = step(rest, shared)
                 consumed += byteCount
                 commandsLeft -= 1
-                if writer.count >= Self.flushBytes { flush() }
+                if writer.count >= Self.flushBytes {
+                    flush()
+                    commandsLeft = 0
+                }
                 if !isMore { break }
             }
         }
@@ -226,7 +239,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection {
         keepRest(from: consumed)
         // Whoever sends no more while he waits has gone, as Redis sees it: nobody's element is to be given to him.
         if isInputEnded, session.isWaiting, session.giveUpWaiting() { return finish() }
-        if isInputEnded, !session.isStalled, !isProcessingScheduled, mayProcess { return finish() }
+        if isInputEnded, !session.isStalled, !isWaitingForTurn, mayProcess { return finish() }
         resumeReading()
     }
 

@@ -137,3 +137,21 @@ extension AuditReport.Row {
         ])
     }
 }
+
+extension LatencyReport {
+    var json: JSONValue {
+        .members([
+            "tenant": .string(tenant.text),
+            "count": JSONValue(count),
+            "p50_us": microseconds(perMille: 500).map { JSONValue($0) } ?? .null,
+            "p99_us": microseconds(perMille: 990).map { JSONValue($0) } ?? .null,
+            "p999_us": microseconds(perMille: 999).map { JSONValue($0) } ?? .null,
+            "buckets": .array(
+                buckets.map { bucket in
+                    .members([
+                        "le_us": bucket.microseconds.map { JSONValue($0) } ?? .null, "count": JSONValue(bucket.count),
+                    ])
+                }),
+        ])
+    }
+}

@@ -2,6 +2,7 @@
 enum AdminRoute: Equatable {
     case tenants
     case tenant(String)
+    case latency(tenant: String)
     case caches
     case cache(String)
     case flush(cache: String)
@@ -16,7 +17,7 @@ enum AdminRoute: Equatable {
 
     /// What a caller that asks for something else is told.
     static let places =
-        "/v1/admin/tenants, /tenants/{tenant}, /caches, /caches/{cache}, /caches/{cache}/flush, /keys, /keys/{id}, "
+        "/v1/admin/tenants, /tenants/{tenant}, /tenants/{tenant}/latency, /caches, /caches/{cache}, /caches/{cache}/flush, /keys, /keys/{id}, "
         + "/tokens, /tokens/{id}, /signing-keys, /signing-keys/rotate, /usage and /audit"
 
     /// - Parameter path: The segments behind `/v1/admin/`.
@@ -44,8 +45,11 @@ enum AdminRoute: Equatable {
             default: return nil
             }
         case 3:
-            guard first == "caches", path[2] == "flush" else { return nil }
-            self = .flush(cache: path[1])
+            switch (first, path[2]) {
+            case ("caches", "flush"): self = .flush(cache: path[1])
+            case ("tenants", "latency"): self = .latency(tenant: path[1])
+            default: return nil
+            }
         default:
             return nil
         }
@@ -54,7 +58,7 @@ enum AdminRoute: Equatable {
     var methods: [HTTPMethod] {
         switch self {
         case .tenant, .cache: [.get, .put, .delete]
-        case .tenants, .caches, .signingKeys, .usage, .audit: [.get]
+        case .tenants, .latency, .caches, .signingKeys, .usage, .audit: [.get]
         case .keys: [.get, .post]
         case .tokens: [.post, .delete]
         case .key, .token: [.delete]

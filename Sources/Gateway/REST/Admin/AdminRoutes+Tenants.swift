@@ -28,6 +28,12 @@ extension AdminRoutes {
         return AdminResponse(200, .object(record.members))
     }
 
+    /// `GET /tenants/{t}/latency`
+    func latency(_ segment: String, _ call: AdminCall) throws(MartletError) -> AdminResponse {
+        let report = try control.latency(try TenantName(segment), caller: call.caller)
+        return AdminResponse(200, report.json)
+    }
+
     /// `DELETE /tenants/{t}`
     func deleteTenant(_ segment: String, _ call: AdminCall) throws(MartletError) -> AdminResponse {
         try control.permit(.manageTenants, call.caller)

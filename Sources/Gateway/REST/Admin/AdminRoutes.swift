@@ -28,6 +28,7 @@ package struct AdminRoutes: AdminRouting {
         case (.tenant(let name), .put): return try putTenant(name, call)
         case (.tenant(let name), .delete): return try deleteTenant(name, call)
         case (.tenant(let name), _): return try getTenant(name, call)
+        case (.latency(let name), _): return try latency(name, call)
         case (.caches, _): return try listCaches(call)
         case (.cache(let name), .put): return try putCache(name, call)
         case (.cache(let name), .delete): return try deleteCache(name, call)

@@ -1,0 +1,153 @@
+import Admission
+import CacheService
+import NIOCore
+import Tenancy
+
+/// A connection whose input is executed piece by piece, in turns with those of other tenants while the loop is busy.
+protocol ScheduledConnection: FairlyServed {
+    /// Who sends, as far as that is known.
+    var caller: LaneCaller? { get }
+    /// When the input that waits here can have come at the earliest, by the monotonic clock in nanoseconds.
+    var inputArrivedAt: UInt64 { get set }
+}
+
+/// How a lane shares its time: between the tenants by ``FairQueue``, and between input that waits and sockets that have
+/// not been looked at.
+///
+/// ```
+/// poll ─▶ events: each connection's input, a slice of it ─▶ a turn of those that wait ─▶ poll ─▶ …
+///           └ no more of a tenant that is ahead by a quantum: it waits     └ about 250 µs
+/// ```
+///
+/// So what comes from a tenant within its share is executed when it is read, and it is read no later than about two quanta
+/// and the longest piece of work after it has come.
+extension GatewayLane {
+    /// What a connection executes before the next has its turn.
+    static let sliceNanoseconds: UInt64 = 100_000
+    /// What those that wait execute between two looks at the sockets.
+    private static let turnNanoseconds: UInt64 = 250_000
+
+    // MARK: Passes
+
+    /// The loop has looked at its sockets, and this is the first of what it found.
+    func beginPass() {
+        isPassBegun = true
+        let now = service.nowNanoseconds
+        let hasSlept = now &- lastPassEnded > Self.shortestSleep
+        // What is found now came after the sockets were looked at last, unless the loop was woken by it.
+        earliestArrival = hasSlept ? now : passBegan
+        let delay = hasSlept ? 0 : now &- passBegan
+        passBegan = now
+        service.fairness.advance(hasSlept: hasSlept)
+        let isIntervalOver = service.overload.observe(delayNanoseconds: delay, nowNanoseconds: now) {
+            service.fairness.activeFlows.map(\.tenant.weight)
+        }
+        if isIntervalOver { service.tellLoad() }
+    }
+
+    /// Less than that between two passes is the cost of looking.
+    private static let shortestSleep: UInt64 = 20_000
+
+    /// The loop has done what it found, and looks at its sockets again.
+    func endPass(nowNanoseconds: UInt64) {
+        isPassBegun = false
+        passes &+= 1
+        hasServedInPass = false
+        lastPassEnded = nowNanoseconds
+    }
+
+    // MARK: Input
+
+    /// Whether input of a connection that has just come is executed now. If not, the connection waits for its turn.
+    @inline(__always)
+    func mayServe(_ connection: some ScheduledConnection) -> Bool {
+        guard !connection.isWaitingForTurn else { return false }
+        let flow = flow(of: connection)
+        if service.fairness.mayServe(flow, nowNanoseconds: service.nowNanoseconds) { return true }
+        connection.inputArrivedAt = earliestArrival
+        wait(connection)
+        return false
+    }
+
+    @inline(__always)
+    private func flow(of connection: some ScheduledConnection) -> FairFlow {
+        guard let caller = connection.caller else { return service.anonymousFlow }
+        return service.flow(of: caller)
+    }
+
+    /// Lets a connection wait for its turn.
+    func wait(_ connection: some ScheduledConnection) {
+        guard !connection.isWaitingForTurn else { return }
+        service.fairness.wait(connection, of: flow(of: connection))
+        scheduleTurn()
+    }
+
+    /// Begins to execute input, unless that was begun before in this event of the socket.
+    ///
+    /// - Parameter arrivedAt: Nil for input that was read just now.
+    @inline(__always)
+    func beginService(arrivedAt: UInt64? = nil) {
+        guard !isServing else { return }
+        isServing = true
+        if arrivedAt == nil { hasServedInPass = true }
+        serviceBegan = service.nowNanoseconds
+        serviceArrival = arrivedAt ?? earliestArrival
+        callsBefore = service.calls
+    }
+
+    /// Whether a connection has had its slice: asked now and then while it executes.
+    @inline(__always)
+    var isSliceOver: Bool {
+        service.readNanoseconds() &- serviceBegan > Self.sliceNanoseconds
+    }
+
+    /// What was begun is answered: it is charged to the tenant.
+    @inline(__always)
+    func endService(_ connection: some ScheduledConnection) {
+        guard isServing else { return }
+        isServing = false
+        let now = service.readNanoseconds()
+        let flow = flow(of: connection)
+        service.fairness.charge(flow, nanoseconds: now &- serviceBegan)
+        let calls = service.calls &- callsBefore
+        if calls > 0 { flow.tenant.latency.record(nanoseconds: now &- serviceArrival, count: calls) }
+    }
+
+    // MARK: Turns
+
+    /// The first turn comes after the events of this pass; each further one after another look at the sockets.
+    private func scheduleTurn() {
+        guard !isFairTurnScheduled else { return }
+        isFairTurnScheduled = true
+        if hasTakenTurn {
+            // So short that the loop does not sleep for it, and too long for it to be due before the sockets are looked at.
+            eventLoop.assumeIsolated().scheduleTask(in: Self.glance) { self.takeTurns() }
+        } else {
+            eventLoop.assumeIsolated().execute { self.takeTurns() }
+        }
+    }
+
+    private var hasTakenTurn: Bool { turnTakenInPass == passes && seesPasses }
+    private static let glance = TimeAmount.microseconds(4)
+    private static let longerGlance = TimeAmount.microseconds(30)
+
+    private func takeTurns() {
+        beginTick()
+        guard !hasTakenTurn else {
+            // It was due too soon.
+            eventLoop.assumeIsolated().scheduleTask(in: Self.longerGlance) { self.takeTurns() }
+            return
+        }
+        isFairTurnScheduled = false
+        turnTakenInPass = passes
+        let began = service.nowNanoseconds
+        let isIdle = !hasServedInPass
+        while let connection = service.fairness.next(nowNanoseconds: began, isIdle: isIdle) {
+            beginTick()
+            connection.takeTurn()
+            flushTouched()
+            if service.readNanoseconds() &- began > Self.turnNanoseconds { break }
+        }
+        if service.fairness.isWaiting { scheduleTurn() }
+    }
+}
