@@ -4,6 +4,8 @@ import Tenancy
 package final class TenantAdmission: Sendable {
     package let rates: RateLimits
     package let topics: TopicAdmission
+    /// Connections that are open, on whatever door.
+    package let connections = CountLimit()
     /// Tokens minted a second.
     package let tokens = RateLimiter()
     private let share: TenantShare
@@ -19,6 +21,7 @@ package final class TenantAdmission: Sendable {
         rates = RateLimits(limits)
         topics = TopicAdmission(limits)
         share = TenantShare(limits)
+        connections.setCeiling(limits[.maxConnections])
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: 0)
         self.bytesInFlight = SharedByteBudget(limit: bytesInFlight ?? .max, parent: process)
     }
@@ -46,6 +49,7 @@ package final class TenantAdmission: Sendable {
         share.set(
             limits, reservedOperations: max(limits[.reservedOperationsPerSecond] ?? 0, reservedByCaches),
             nowNanoseconds: nowNanoseconds)
+        connections.setCeiling(limits[.maxConnections])
         tokens.setRate(limits[.maxTokensPerSecond], nowNanoseconds: nowNanoseconds)
     }
 
@@ -64,17 +68,21 @@ package final class CacheAdmission: Sendable {
     package let tenant: TenantAdmission
     package let rates: RateLimits
     package let topics: TopicAdmission
+    /// Connections that are open, on whatever door.
+    package let connections = CountLimit()
 
     package init(tenant: TenantAdmission, limits: Limits = Limits()) {
         self.tenant = tenant
         rates = RateLimits(limits)
         topics = TopicAdmission(limits)
+        connections.setCeiling(limits[.maxConnections])
     }
 
     /// Takes up the cache's changed limits, in force for the next call on every event loop.
     package func update(limits: Limits, nowNanoseconds: UInt64) {
         rates.set(limits, nowNanoseconds: nowNanoseconds)
         topics.set(limits, nowNanoseconds: nowNanoseconds)
+        connections.setCeiling(limits[.maxConnections])
     }
 
     /// Admits a call, or refuses it at no cost to the limits.

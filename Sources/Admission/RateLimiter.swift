@@ -65,8 +65,9 @@ package struct RateLimiter: ~Copyable, Sendable {
         return UInt64(exactly: (Double(backlog) / second * Double(rate)).rounded()) ?? .max
     }
 
-    /// Changes the limit, in force for every call that follows. A debt is forgiven down to an empty bucket's worth, so
-    /// that a limit that was too low does not outlive its correction.
+    /// Changes the limit, in force for every call that follows. A debt is forgiven down to a full bucket's worth, so
+    /// that a limit that was too low does not outlive its correction. Setting what is set already forgives nothing:
+    /// limits are handed on with every change of the catalog, whosever it is.
     package borrowing func setRate(_ rate: UInt64?, burst: UInt64? = nil, nowNanoseconds: UInt64) {
         guard let rate else {
             interval.store(0, ordering: .relaxed)
@@ -74,6 +75,7 @@ package struct RateLimiter: ~Copyable, Sendable {
         }
         let unit = Self.interval(of: rate)
         let allowance = rate == 0 ? 0 : Self.duration(of: max(1, burst ?? rate), interval: unit)
+        if self.rate == rate, tolerance.load(ordering: .relaxed) == allowance { return }
         configuredRate.store(rate, ordering: .relaxed)
         tolerance.store(allowance, ordering: .relaxed)
         interval.store(unit, ordering: .relaxed)

@@ -12,9 +12,12 @@ package struct RateLimits: ~Copyable, Sendable {
 
     /// Takes up changed limits, in force for the next call on every event loop.
     package borrowing func set(_ limits: Limits, nowNanoseconds: UInt64) {
-        operations.setRate(limits[.maxOperationsPerSecond], nowNanoseconds: nowNanoseconds)
-        bytesIn.setRate(limits[.maxBytesInPerSecond], nowNanoseconds: nowNanoseconds)
-        bytesOut.setRate(limits[.maxBytesOutPerSecond], nowNanoseconds: nowNanoseconds)
+        operations.setRate(
+            limits[.maxOperationsPerSecond], burst: limits[.burstOperations], nowNanoseconds: nowNanoseconds)
+        bytesIn.setRate(
+            limits[.maxBytesInPerSecond], burst: limits[.burstBytesIn], nowNanoseconds: nowNanoseconds)
+        bytesOut.setRate(
+            limits[.maxBytesOutPerSecond], burst: limits[.burstBytesOut], nowNanoseconds: nowNanoseconds)
     }
 
     /// Takes all or nothing. Bytes out are not known yet: what counts is that earlier ones are paid for.

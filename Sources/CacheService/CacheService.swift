@@ -94,7 +94,9 @@ package final class CacheService: Sendable {
     func admission(of tenant: TenantRecord) -> TenantAdmission {
         tenants.withLock { tenants in
             if let known = tenants[tenant.id] { return known }
-            let made = TenantAdmission(limits: tenant.limits, bytesInFlight: bodyBudget.limit / 4, process: bodyBudget)
+            // Read under the lock: the caller's record may be older than a change that has been handed on already.
+            let limits = (catalog.snapshot.tenant(tenant.id) ?? tenant).limitsInForce
+            let made = TenantAdmission(limits: limits, bytesInFlight: bodyBudget.limit / 4, process: bodyBudget)
             tenants[tenant.id] = made
             return made
         }
@@ -107,7 +109,7 @@ package final class CacheService: Sendable {
         tenants.withLock { tenants in
             for (id, admission) in tenants {
                 if let record = snapshot.tenant(id) {
-                    admission.update(limits: record.limits, nowNanoseconds: now)
+                    admission.update(limits: record.limitsInForce, nowNanoseconds: now)
                 } else {
                     tenants[id] = nil
                 }
@@ -145,6 +147,11 @@ package final class CacheService: Sendable {
         lateEngine?.forget(id)
     }
 
+    /// What a cache meets at its door; nil when nobody has used it since the start.
+    func openedAdmission(of id: CacheID) -> CacheAdmission? {
+        open.withLock { $0[id] }?.admission
+    }
+
     /// What a cache holds now; nil when nobody has used it since the start.
     package func statistics(_ id: CacheID) -> CacheStatistics? {
         open.withLock { $0[id] }.map { shared in
@@ -153,6 +160,21 @@ package final class CacheService: Sendable {
                 topics: shared.topics.statistics.adding(subscriptions: shared.channels.subscriptions),
                 unsupportedCommands: shared.commands.unsupported.counts)
         }
+    }
+
+    /// All caches that somebody has used since the start, by their tenant. Cost: O(those).
+    func openedByTenant(_ snapshot: CatalogSnapshot) -> [TenantID: [SharedCache]] {
+        let open = open.withLock { $0 }
+        var found: [TenantID: [SharedCache]] = [:]
+        for (id, shared) in open {
+            if let tenant = snapshot.cache(id)?.tenant { found[tenant, default: []].append(shared) }
+        }
+        return found
+    }
+
+    /// What a tenant uses over all its caches; nil when nobody has used any since the start.
+    func openedAdmission(of tenant: TenantID) -> TenantAdmission? {
+        tenants.withLock { $0[tenant] }
     }
 
     /// What all caches compressed since the start. Cost: O(open caches).

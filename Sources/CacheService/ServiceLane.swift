@@ -132,8 +132,8 @@ package final class ServiceLane {
         guard let shared = service.shared(record.id), let tenant = snapshot.tenant(record.tenant) else { return nil }
         let cache = LaneCache(
             record: record, shared: shared,
-            sizes: SizeLimits(cache: record.limits, tenant: tenant.limits, defaults: service.sizes),
-            ttl: TTLRules(cache: record.limits, tenant: tenant.limits), version: snapshot.version,
+            sizes: SizeLimits(cache: record.limits, tenant: tenant.limitsInForce, defaults: service.sizes),
+            ttl: TTLRules(cache: record.limits, tenant: tenant.limitsInForce), version: snapshot.version,
             variesByEncoding: service.lateEngine == nil && (record.compression != .off || shared.hasHeldFrames))
         caches[record.id] = cache
         return cache

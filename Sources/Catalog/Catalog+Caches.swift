@@ -127,7 +127,7 @@ extension ChangeContext {
         compression: CacheCompression, owner: String
     ) throws -> CacheRecord {
         let tenant = account.id
-        if let maximum = account.limits[.maxCaches], (state.cacheCounts[tenant] ?? 0) >= maximum {
+        if let maximum = account.limitsInForce[.maxCaches], (state.cacheCounts[tenant] ?? 0) >= maximum {
             throw MartletError.countLimited(limit: .maxCaches, value: maximum)
         }
         try database.execute(

@@ -5,7 +5,7 @@ extension Catalog {
     /// Makes a tenant, or changes the one of that name.
     ///
     /// - Parameters:
-    ///   - limits: Replaces all limits; nil leaves them as they are (a new tenant: none).
+    ///   - limits: Replaces all of its own limits; nil leaves them as they are (a new tenant: none).
     ///   - plan: Replaces the plan, an empty text removes it; nil leaves it as it is.
     ///   - labels: Replaces all labels; nil leaves them as they are.
     ///   - firstKey: Makes a first API key for a new tenant, stored in the same transaction, so that no new tenant is
@@ -22,6 +22,7 @@ extension Catalog {
             if let id = context.state.tenantIDs[name], var tenant = context.state.tenants[id] {
                 let old = tenant
                 tenant.update(limits: limits, plan: plan, labels: labels)
+                tenant.planLimits = context.state.limits(ofPlan: tenant.plan)
                 guard tenant != old else { return .unchanged((old, false)) }
                 try context.database.execute(
                     sql: "UPDATE tenants SET limits = ?, plan = ?, labels = ? WHERE id = ?",
@@ -74,7 +75,10 @@ extension Catalog {
         let tenants = try read { database in
             try Row.fetchAll(
                 database,
-                sql: "SELECT * FROM tenants WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?",
+                sql: """
+                    \(TenantRecord.selection) WHERE deleted_at IS NULL AND tenants.name > ?
+                    ORDER BY tenants.name LIMIT ?
+                    """,
                 arguments: [after, page.limit + 1]
             ).map { row in try TenantRecord(row: row) }
         }
@@ -113,7 +117,7 @@ extension ChangeContext {
             ])
         let tenant = TenantRecord(
             id: TenantID(rawValue: UInt64(database.lastInsertedRowID)), name: name, limits: draft.limits,
-            plan: draft.plan, labels: draft.labels, createdAt: now)
+            plan: draft.plan, planLimits: state.limits(ofPlan: draft.plan), labels: draft.labels, createdAt: now)
         put(tenant)
         return tenant
     }

@@ -5,7 +5,10 @@ import Tenancy
 /// What one snapshot changed against the one before it. An id that is named here and not found in the snapshot was
 /// removed.
 package struct CatalogChange: Equatable, Sendable {
+    /// Tenants that are new, changed or gone; those whose plan changed among them.
     package internal(set) var tenants: [TenantID] = []
+    /// Plans that are new, changed or gone.
+    package internal(set) var plans: [PlanName] = []
     package internal(set) var caches: [CacheID] = []
     /// Webhooks that are new, changed or gone.
     package internal(set) var webhooks: [WebhookID] = []
@@ -44,6 +47,22 @@ struct ChangeContext {
     mutating func removeTenant(_ id: TenantID) {
         state.removeTenant(id)
         change.tenants.append(id)
+    }
+
+    /// Defines or changes a plan, for all the tenants on it.
+    mutating func put(_ plan: PlanRecord) {
+        state.put(plan)
+        change.plans.append(plan.name)
+        for var tenant in state.tenants(on: plan.name) where tenant.planLimits != plan.limits {
+            tenant.planLimits = plan.limits
+            put(tenant)
+        }
+    }
+
+    /// Removes a plan that no tenant is on.
+    mutating func removePlan(_ name: PlanName) {
+        state.removePlan(name)
+        change.plans.append(name)
     }
 
     mutating func put(_ cache: CacheRecord) {

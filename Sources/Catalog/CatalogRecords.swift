@@ -4,20 +4,50 @@ import Tenancy
 package struct TenantRecord: Equatable, Sendable {
     package let id: TenantID
     package let name: TenantName
-    package var limits: Limits
-    /// The operator's own name for what the tenant pays for; Martlet stores it and gives it back.
+    /// What is set on the tenant itself. What holds for it is ``limitsInForce``.
+    package var limits: Limits {
+        didSet { limitsInForce = limits.over(planLimits ?? Limits()) }
+    }
+    /// The name of the plan that the tenant is on. One that is not defined has no effect until it is.
     package var plan: String?
+    /// The limits of ``plan``; nil where that names none, or none that is defined.
+    package internal(set) var planLimits: Limits? {
+        didSet { limitsInForce = limits.over(planLimits ?? Limits()) }
+    }
+    /// The tenant's own limits, and those of its plan where it sets none. Everything that enforces a limit reads these.
+    package private(set) var limitsInForce: Limits
     package var labels: [String: String]
     package let createdAt: Timestamp
 
     package init(
-        id: TenantID, name: TenantName, limits: Limits, plan: String?, labels: [String: String], createdAt: Timestamp
+        id: TenantID, name: TenantName, limits: Limits, plan: String?, planLimits: Limits? = nil,
+        labels: [String: String], createdAt: Timestamp
     ) {
         self.id = id
         self.name = name
         self.limits = limits
         self.plan = plan
+        self.planLimits = planLimits
+        limitsInForce = limits.over(planLimits ?? Limits())
         self.labels = labels
+        self.createdAt = createdAt
+    }
+
+    /// Whether the tenant is on that plan, whether it is defined or not.
+    package func isOn(_ plan: PlanName) -> Bool {
+        self.plan.map { $0.utf8.elementsEqual(plan.text.utf8) } ?? false
+    }
+}
+
+/// A named set of limits that tenants are put on.
+package struct PlanRecord: Equatable, Sendable {
+    package let name: PlanName
+    package var limits: Limits
+    package let createdAt: Timestamp
+
+    package init(name: PlanName, limits: Limits, createdAt: Timestamp) {
+        self.name = name
+        self.limits = limits
         self.createdAt = createdAt
     }
 }

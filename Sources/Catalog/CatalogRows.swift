@@ -83,6 +83,12 @@ struct RowReader {
         return name
     }
 
+    func planName(_ column: String) throws(DamagedRow) -> PlanName {
+        let text = try text(column)
+        guard let name = try? PlanName(text) else { throw damaged(column, "is not a name") }
+        return name
+    }
+
     func damaged(_ column: String, _ reason: String) -> DamagedRow {
         DamagedRow(table: table, reason: "\(column) \(reason)")
     }
@@ -94,12 +100,27 @@ struct RowReader {
 }
 
 extension TenantRecord {
+    /// Tenants with the limits of their plans, for ``init(row:)``.
+    static let selection = """
+        SELECT tenants.*, plans.limits AS plan_limits FROM tenants LEFT JOIN plans ON plans.name = tenants.plan
+        """
+
     init(row: Row) throws(DamagedRow) {
         let reader = RowReader(row: row, table: "tenants")
         self.init(
             id: TenantID(rawValue: try reader.id("id")), name: try reader.tenantName("name"),
             limits: try reader.limits("limits"), plan: try reader.optionalText("plan"),
+            planLimits: try reader.optionalText("plan_limits") == nil ? nil : try reader.limits("plan_limits"),
             labels: try reader.labels("labels"), createdAt: try reader.time("created_at"))
+    }
+}
+
+extension PlanRecord {
+    init(row: Row) throws(DamagedRow) {
+        let reader = RowReader(row: row, table: "plans")
+        self.init(
+            name: try reader.planName("name"), limits: try reader.limits("limits"),
+            createdAt: try reader.time("created_at"))
     }
 }
 

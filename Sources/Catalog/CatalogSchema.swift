@@ -23,6 +23,9 @@ enum CatalogSchema {
         migrator.registerMigration("webhooks", foreignKeyChecks: .immediate) { database in
             try database.execute(sql: webhooks)
         }
+        migrator.registerMigration("plans", foreignKeyChecks: .immediate) { database in
+            try database.execute(sql: plans)
+        }
         return migrator
     }
 

@@ -27,6 +27,22 @@ package final class CatalogSnapshot: Sendable {
     /// All live tenants, in no order. Cost: O(n).
     package var tenants: [TenantRecord] { state.tenants.values }
 
+    // MARK: Plans
+
+    package func plan(_ name: PlanName) -> PlanRecord? { state.plans[name] }
+
+    package var planCount: Int { state.plans.count }
+
+    /// How many tenants are on each of these plans. Cost: O(tenants).
+    package func tenantCounts(of plans: [PlanName]) -> [PlanName: Int] {
+        var counts = Dictionary(plans.map { ($0, 0) }) { first, _ in first }
+        for tenant in state.tenants.values {
+            guard let text = tenant.plan, let name = try? PlanName(text), let count = counts[name] else { continue }
+            counts[name] = count + 1
+        }
+        return counts
+    }
+
     // MARK: Caches
 
     package func cache(_ id: CacheID) -> CacheRecord? { state.caches[id] }
@@ -43,6 +59,10 @@ package final class CatalogSnapshot: Sendable {
     package var cacheCount: Int { state.caches.count }
 
     package func cacheCount(of tenant: TenantID) -> Int { state.cacheCounts[tenant] ?? 0 }
+
+    /// The largest `max_message_bytes` that a cache of the tenant sets for itself; nil where none does. Cost: O(those
+    /// that do).
+    package func largestMessageLimit(of tenant: TenantID) -> UInt64? { state.messageLimits[tenant]?.values.max() }
 
     /// All live caches, in no order. Cost: O(n).
     package var caches: [CacheRecord] { state.caches.values }

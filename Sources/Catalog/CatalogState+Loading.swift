@@ -7,7 +7,10 @@ extension CatalogState {
     /// - Throws: ``DamagedRow`` for a row that cannot be, or a `DatabaseError`.
     /// - Complexity: O(n) in everything that is alive.
     init(loadingFrom database: Database) throws {
-        try Self.read(database, "SELECT * FROM tenants WHERE deleted_at IS NULL") { row in
+        try Self.read(database, "SELECT * FROM plans") { row in
+            put(try PlanRecord(row: row))
+        }
+        try Self.read(database, "\(TenantRecord.selection) WHERE deleted_at IS NULL") { row in
             put(try TenantRecord(row: row))
         }
         try Self.read(database, "SELECT * FROM caches WHERE deleted_at IS NULL") { row in

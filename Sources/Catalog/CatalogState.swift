@@ -6,10 +6,13 @@ import Tenancy
 struct CatalogState: Sendable, Equatable {
     private(set) var tenants = BranchedDictionary<TenantID, TenantRecord>()
     private(set) var tenantIDs = BranchedDictionary<TenantName, TenantID>()
+    private(set) var plans: [PlanName: PlanRecord] = [:]
     private(set) var caches = BranchedDictionary<CacheID, CacheRecord>()
     private(set) var cacheIndex = CacheIndex()
     /// Live caches by tenant; a tenant without any has no entry.
     private(set) var cacheCounts = BranchedDictionary<TenantID, Int>()
+    /// The `max_message_bytes` of the caches that set their own, by tenant; a tenant without any has no entry.
+    private(set) var messageLimits = BranchedDictionary<TenantID, [CacheID: UInt64]>()
     /// Webhooks by cache, in the order of making; a cache without any has no entry.
     private(set) var webhooks = BranchedDictionary<CacheID, [WebhookRecord]>()
     /// API keys by id, and their ids by the hash of their secret.
@@ -35,17 +38,46 @@ struct CatalogState: Sendable, Equatable {
         tenantIDs[tenant.name] = nil
     }
 
+    /// Defines the plan alone: its tenants are put by their own calls.
+    mutating func put(_ plan: PlanRecord) {
+        plans[plan.name] = plan
+    }
+
+    mutating func removePlan(_ name: PlanName) {
+        plans[name] = nil
+    }
+
+    /// The limits of a tenant's plan; nil where it names none, or none that is defined.
+    func limits(ofPlan text: String?) -> Limits? {
+        guard let text, let name = try? PlanName(text) else { return nil }
+        return plans[name]?.limits
+    }
+
+    /// The tenants on a plan, in no order. Cost: O(tenants).
+    func tenants(on plan: PlanName) -> [TenantRecord] {
+        tenants.values.filter { $0.isOn(plan) }
+    }
+
     mutating func put(_ cache: CacheRecord) {
         if caches[cache.id] == nil {
             cacheIndex.insert(cache.id, tenant: cache.tenant, name: cache.name)
             cacheCounts[cache.tenant] = (cacheCounts[cache.tenant] ?? 0) + 1
         }
         caches[cache.id] = cache
+        setMessageLimit(cache.limits[.maxMessageBytes], of: cache)
+    }
+
+    private mutating func setMessageLimit(_ limit: UInt64?, of cache: CacheRecord) {
+        var limits = messageLimits[cache.tenant] ?? [:]
+        guard limits[cache.id] != limit else { return }
+        limits[cache.id] = limit
+        messageLimits[cache.tenant] = limits.isEmpty ? nil : limits
     }
 
     mutating func removeCache(_ id: CacheID) {
         guard let cache = caches[id] else { return }
         caches[id] = nil
+        setMessageLimit(nil, of: cache)
         cacheIndex.remove(id, tenant: cache.tenant, name: cache.name)
         let rest = (cacheCounts[cache.tenant] ?? 1) - 1
         cacheCounts[cache.tenant] = rest > 0 ? rest : nil

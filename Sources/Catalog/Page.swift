@@ -52,6 +52,7 @@ struct PageCursor: Equatable {
     /// The raw value is the ASCII letter that begins the text.
     enum List: UInt8 {
         case tenants = 0x74
+        case plans = 0x70
         case caches = 0x63
         case keys = 0x6B
         case audit = 0x61

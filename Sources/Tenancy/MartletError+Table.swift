@@ -20,6 +20,8 @@ extension MartletError {
             ErrorRow("Unimplemented", http: 501, grpc: 12)
         case .alreadyExists:
             ErrorRow("AlreadyExists", http: 409, grpc: 6)
+        case .inUse:
+            ErrorRow("InUse", http: 409, grpc: 9)
         case .invalidArgument:
             ErrorRow("InvalidArgument", http: 400, grpc: 3, webSocket: 1007)
         case .malformed:
@@ -86,6 +88,7 @@ extension MartletError {
         case .methodNotAllowed(let allowed): "this path answers \(allowed)"
         case .unimplemented(let what): "\(what) is not offered here"
         case .alreadyExists(let what): "\(what) already exists"
+        case .inUse(let reason): reason
         case .invalidArgument(let field, let reason): "\(field) \(reason)"
         case .malformed(let reason): reason
         case .unsupportedEncoding: "a body may be sent as it is or with Content-Encoding: zstd, and in no other coding"

@@ -19,6 +19,8 @@ package enum MartletError: Error, Equatable, Sendable {
     /// A procedure that is not offered here.
     case unimplemented(String)
     case alreadyExists(String)
+    /// What others still depend on and may not go: a plan that tenants are on.
+    case inUse(String)
     // Parameters
     case invalidArgument(field: String, reason: String)
     /// A message that could not be read as its protocol demands.

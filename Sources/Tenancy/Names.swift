@@ -48,6 +48,27 @@ package struct CacheName: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// The name of a plan, unique within the installation. Compared byte by byte, as it is stored.
+package struct PlanName: Hashable, Sendable, CustomStringConvertible {
+    package let text: String
+
+    /// - Throws: ``MartletError/invalidArgument(field:reason:)`` as for ``CacheName``.
+    package init(_ text: String, field: String = "plan") throws(MartletError) {
+        try validateName(text, field: field)
+        self.text = text
+    }
+
+    package var description: String { text }
+
+    package static func == (left: PlanName, right: PlanName) -> Bool {
+        left.text.utf8.elementsEqual(right.text.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        for byte in text.utf8 { hasher.combine(byte) }
+    }
+}
+
 /// The name of a tenant, unique within the installation.
 package struct TenantName: Hashable, Sendable, CustomStringConvertible {
     package let text: String

@@ -130,7 +130,8 @@ import Testing
 
     /// Control operation, then the callers that may.
     private static let controlTable: [(ControlOperation, Set<Caller.Kind>)] = [
-        (.manageTenants, [.root]), (.mintSuperUserKey, [.root]), (.rotateSigningKeys, [.root]),
+        (.manageTenants, [.root]), (.managePlans, [.root]),
+        (.mintSuperUserKey, [.root]), (.rotateSigningKeys, [.root]),
         (.manageCaches, [.root, .superUser]), (.flushCache, [.root, .superUser]),
         (.mintDataKey, [.root, .superUser]), (.mintToken, [.root, .superUser]),
         (.manageCredentials, [.root, .superUser]), (.manageWebhooks, [.root, .superUser]),

@@ -46,6 +46,49 @@ import Testing
         }
     }
 
+    @Test func burstsComeAtOnceAndTheRateHoldsBehindThem() {
+        let set = limits([
+            .maxOperationsPerSecond: 10, .burstOperations: 40, .maxBytesInPerSecond: 100, .burstBytesIn: 50,
+            .maxBytesOutPerSecond: 100, .burstBytesOut: 200,
+        ])
+        for isTenants in [false, true] {
+            let cache = CacheAdmission(
+                tenant: TenantAdmission(limits: isTenants ? set : Limits()), limits: isTenants ? Limits() : set)
+            for _ in 0..<40 { #expect(refusal(cache, at: start) == nil) }
+            #expect(
+                refusal(cache, at: start)
+                    == .rateLimited(limit: .maxOperationsPerSecond, value: 10, retryAfterMilliseconds: 100))
+            let later = start + 10 * second
+            #expect(refusal(cache, bytesIn: 50, at: later) == nil)
+            #expect(
+                refusal(cache, bytesIn: 1, at: later)
+                    == .rateLimited(limit: .maxBytesInPerSecond, value: 100, retryAfterMilliseconds: 10))
+            cache.settle(extraOperations: 0, bytesOut: 200, nowNanoseconds: later)
+            #expect(refusal(cache, at: later) == nil)
+            cache.settle(extraOperations: 0, bytesOut: 100, nowNanoseconds: later)
+            #expect(
+                refusal(cache, at: later)
+                    == .rateLimited(limit: .maxBytesOutPerSecond, value: 100, retryAfterMilliseconds: 1_000))
+        }
+    }
+
+    @Test func aBurstIsChangedAtRunTime() {
+        let cache = CacheAdmission(tenant: TenantAdmission(), limits: limits([.maxOperationsPerSecond: 10]))
+        cache.update(limits: limits([.maxOperationsPerSecond: 10, .burstOperations: 2]), nowNanoseconds: start)
+        #expect((0..<20).filter { _ in refusal(cache, at: start) == nil }.count == 2)
+        cache.update(limits: limits([.maxOperationsPerSecond: 10]), nowNanoseconds: start + second)
+        #expect((0..<20).filter { _ in refusal(cache, at: start + second) == nil }.count == 10)
+    }
+
+    @Test func connectionsHaveTheCeilingThatIsSet() {
+        let cache = CacheAdmission(
+            tenant: TenantAdmission(limits: limits([.maxConnections: 5])), limits: limits([.maxConnections: 2]))
+        #expect(cache.connections.ceiling == 2 && cache.tenant.connections.ceiling == 5)
+        cache.update(limits: Limits(), nowNanoseconds: start)
+        cache.tenant.update(limits: limits([.maxConnections: 7]), nowNanoseconds: start)
+        #expect(cache.connections.ceiling == nil && cache.tenant.connections.ceiling == 7)
+    }
+
     @Test func bytesOutHoldBackTheCallsAfter() {
         let cache = CacheAdmission(tenant: TenantAdmission(), limits: limits([.maxBytesOutPerSecond: 1_000]))
         #expect(refusal(cache, at: start) == nil)

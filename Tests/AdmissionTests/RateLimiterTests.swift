@@ -131,6 +131,7 @@ private final class Limiter: Sendable {
             _ = limiter.take(.max, nowNanoseconds: .max)
             limiter.giveBack(.max)
             limiter.setRate(rate, burst: .max, nowNanoseconds: .max)
+            limiter.setRate(nil, nowNanoseconds: start)
             limiter.setRate(rate, nowNanoseconds: start)
             #expect(limiter.take(1, nowNanoseconds: start + second) == nil, "no debt outlives a change")
         }
@@ -158,6 +159,27 @@ private final class Limiter: Sendable {
         #expect(limiter.take(1, nowNanoseconds: start) == 999_000 * 1_000 + 1_000 * 1_000)
         limiter.setRate(1_000, nowNanoseconds: start)
         #expect(admitted(limiter, at: start + second, tries: 2_000) == 1_000)
+    }
+
+    @Test func changesOfOthersForgiveNoDebt() {
+        let limiter = Limiter(rate: 10)
+        limiter.charge(100, nowNanoseconds: start)
+        // As with every change of the catalog, whosever it is.
+        for _ in 0..<5 { limiter.setRate(10, nowNanoseconds: start) }
+        #expect(limiter.take(1, nowNanoseconds: start + 5 * second) != nil)
+        // Another burst is another limit.
+        limiter.setRate(10, burst: 20, nowNanoseconds: start + 5 * second)
+        #expect(admitted(limiter, at: start + 7 * second, tries: 100) == 20)
+    }
+
+    @Test func aBurstComesAtOnceAfterARestAndTheRateHoldsBehindIt() {
+        let limiter = Limiter(rate: 10, burst: 50)
+        #expect(admitted(limiter, at: start, tries: 100) == 50)
+        #expect(admitted(limiter, at: start + second, tries: 100) == 10)
+        #expect(admitted(limiter, at: start + 100 * second, tries: 100) == 50)
+        let small = Limiter(rate: 10, burst: 1)
+        #expect(admitted(small, at: start, tries: 100) == 1)
+        #expect(admitted(small, at: start + second / 10, tries: 100) == 1)
     }
 
     // MARK: Together

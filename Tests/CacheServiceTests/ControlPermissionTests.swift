@@ -40,6 +40,18 @@ struct ControlPermissionTests {
         Row("see its tenant", tenants: true) { control, caller, tenant in
             _ = try control.tenant(try tenant ?? TenantName("acme"), caller: caller)
         },
+        Row("define a plan", tenants: false) { control, caller, _ in
+            _ = try control.putPlan(try PlanName("new"), [:], caller: caller)
+        },
+        Row("see a plan", tenants: false) { control, caller, _ in
+            _ = try control.plan(try PlanName("gold"), caller: caller)
+        },
+        Row("list plans", tenants: false) { control, caller, _ in
+            _ = try control.plans(PageRequest(), caller: caller)
+        },
+        Row("delete a plan", tenants: false) { control, caller, _ in
+            try control.deletePlan(try PlanName("gold"), caller: caller)
+        },
         Row("make a cache", tenants: true) { control, caller, tenant in
             _ = try control.putCache(try CacheName("new"), CacheChange(), tenant: tenant, caller: caller)
         },
@@ -104,6 +116,7 @@ struct ControlPermissionTests {
         let fixture = try Fixture()
         let superUser = try fixture.makeTenant("acme")
         _ = try fixture.control.putCache(try CacheName("shop"), CacheChange(), caller: superUser)
+        _ = try fixture.control.putPlan(try PlanName("gold"), [:], caller: fixture.root)
         return (fixture, superUser, try TenantName("acme"))
     }
 

@@ -94,16 +94,24 @@ struct CatalogSnapshotTests {
         let tenant = tenants[Int.random(in: 0..<tenants.count, using: &generator)].id
         let key = "key \(Int.random(in: 0..<12, using: &generator))"
         let token = "token \(Int.random(in: 0..<step + 1, using: &generator))"
-        switch Int.random(in: 0..<21, using: &generator) {
+        switch Int.random(in: 0..<24, using: &generator) {
         case 0, 1:
             var limits = Limits()
             limits[.maxCaches] = UInt64(3 + number)
-            _ = try catalog.putTenant(name, limits: limits, labels: ["l": label], actor: "a")
+            _ = try catalog.putTenant(
+                name, limits: limits, plan: number == 5 ? "" : "plan \(step % 4)", labels: ["l": label], actor: "a")
+        case 21, 22:
+            _ = try catalog.putPlan(
+                try PlanName("plan \(number % 4)"), limits: makeLimits([.maxItems: UInt64(step % 3)]), actor: "a")
+        case 23:
+            try catalog.deletePlan(try PlanName("plan \(number % 4)"), actor: "a")
         case 2 where number < 2:
             try catalog.deleteTenant(name, actor: "a")
         case 2, 3, 4, 5:
             _ = try catalog.putCache(
-                try CacheName("cache \(number)"), tenant: tenant, labels: ["l": "\(step % 3)"], owner: "o", actor: "a")
+                try CacheName("cache \(number)"), tenant: tenant,
+                limits: step % 5 == 0 ? Limits() : makeLimits([.maxMessageBytes: UInt64(number)]),
+                labels: ["l": "\(step % 3)"], owner: "o", actor: "a")
         case 6:
             try catalog.deleteCache(try CacheName("cache \(number)"), tenant: tenant, actor: "a")
         case 7, 8:
@@ -142,6 +150,8 @@ struct CatalogSnapshotTests {
     ) {
         let tenants = Set(before.tenants.map(\.id)).union(after.tenants.map(\.id))
         #expect(tenants.filter { before.tenant($0) != after.tenant($0) }.isSubset(of: change.tenants), comment)
+        let plans = Set(before.state.plans.keys).union(after.state.plans.keys)
+        #expect(plans.filter { before.plan($0) != after.plan($0) }.isSubset(of: change.plans), comment)
         let caches = Set(before.caches.map(\.id)).union(after.caches.map(\.id))
         #expect(caches.filter { before.cache($0) != after.cache($0) }.isSubset(of: change.caches), comment)
         let keys = Set(before.state.keys.values.map(\.id)).union(after.state.keys.values.map(\.id))

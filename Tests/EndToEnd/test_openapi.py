@@ -34,6 +34,8 @@ SERVED = {
     "/.well-known/jwks.json": {"get", "head"},
     "/v1/admin/tenants": {"get"},
     "/v1/admin/tenants/{}": {"get", "put", "delete"},
+    "/v1/admin/plans": {"get"},
+    "/v1/admin/plans/{}": {"get", "put", "delete"},
     "/v1/admin/caches": {"get"},
     "/v1/admin/caches/{}": {"get", "put", "delete"},
     "/v1/admin/caches/{}/flush": {"post"},

@@ -6,8 +6,8 @@ import Testing
 /// `/v1/admin/caches`
 struct AdminRoutesCacheTests {
     private static let fields = [
-        "name", "tenant", "limits", "labels", "compression", "owner", "created_at", "items", "bytes",
-        "bytes_being_freed", "evictions", "expirations", "compressed_plain_bytes", "compressed_stored_bytes",
+        "name", "tenant", "limits", "use", "labels", "compression", "owner", "created_at", "items",
+        "bytes", "bytes_being_freed", "evictions", "expirations", "compressed_plain_bytes", "compressed_stored_bytes",
         "compression_ratio", "dictionary_version", "dictionary_bytes", "dictionary_trainings", "topics", "topic_bytes",
         "topic_evictions", "retained_messages", "subscriptions", "unsupported_commands",
     ]

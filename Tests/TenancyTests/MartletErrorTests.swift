@@ -7,7 +7,7 @@ import Testing
     private static let all: [MartletError] = [
         .missingCredential, .invalidCredential, .expiredCredential, .revokedCredential, .permissionDenied("x"),
         .cacheNotFound, .keyNotFound, .notFound("Tenant"), .methodNotAllowed(allowed: "GET"),
-        .unimplemented("x"), .alreadyExists("x"),
+        .unimplemented("x"), .alreadyExists("x"), .inUse("x"),
         .invalidArgument(field: "x", reason: "y"), .malformed("x"), .unsupportedEncoding,
         .uriTooLong(limit: 1), .headersTooLarge(limit: 1),
         .requestTimeout, .expectationFailed, .upgradeRequired, .preconditionFailed, .wrongType, .notAnInteger,

@@ -3,6 +3,7 @@ import Tenancy
 /// What the control plane can be asked for, and by whom. No permission of a data key or a token reaches it.
 package enum ControlOperation: CaseIterable, Hashable, Sendable {
     case manageTenants
+    case managePlans
     case mintSuperUserKey
     case rotateSigningKeys
     case manageCaches
@@ -20,7 +21,7 @@ package enum ControlOperation: CaseIterable, Hashable, Sendable {
     /// Who may, apart from the tenant: a super-user in its own only, root in any.
     package var callers: Set<Caller.Kind> {
         switch self {
-        case .manageTenants, .mintSuperUserKey, .rotateSigningKeys: [.root]
+        case .manageTenants, .managePlans, .mintSuperUserKey, .rotateSigningKeys: [.root]
         case .manageCaches, .flushCache, .mintDataKey, .mintToken, .manageCredentials, .manageWebhooks,
             .listSigningKeys, .manageTenantSigningKeys, .readUsage, .readAudit:
             [.root, .superUser]
@@ -30,6 +31,7 @@ package enum ControlOperation: CaseIterable, Hashable, Sendable {
     private var phrase: String {
         switch self {
         case .manageTenants: "managing tenants"
+        case .managePlans: "managing plans"
         case .mintSuperUserKey: "making a super-user key"
         case .rotateSigningKeys: "rotating signing keys"
         case .manageCaches: "managing caches"

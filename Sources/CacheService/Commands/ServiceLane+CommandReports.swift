@@ -152,7 +152,7 @@ extension ServiceLane {
 
     /// The smaller of what the cache and its tenant set.
     private func ceiling(_ name: LimitName, _ cache: LaneCache) -> UInt64? {
-        let tenant = snapshot.tenant(cache.record.tenant)?.limits ?? Limits()
+        let tenant = snapshot.tenant(cache.record.tenant)?.limitsInForce ?? Limits()
         return [cache.record.limits[name], tenant[name]].compactMap(\.self).min()
     }
 

@@ -14,7 +14,7 @@ package struct CacheChange: Sendable {
     package init() {}
 }
 
-/// A cache with what it holds now.
+/// A cache with what it holds and uses now.
 package struct CacheReport: Sendable {
     package let record: CacheRecord
     package let tenant: TenantName
@@ -23,6 +23,8 @@ package struct CacheReport: Sendable {
     /// What a call on the cache meets: of what the cache and its tenant set, the smaller. Sizes are always there, for
     /// they have defaults.
     package let limitsInForce: Limits
+    /// What is used of the cache's own limits.
+    package let use: [LimitUse]
 }
 
 extension ControlPlane {
@@ -47,8 +49,10 @@ extension ControlPlane {
         }
         return try changes.withLock { (_: inout Void) throws(MartletError) in
             let old = catalog.snapshot.cache(tenant: account.id, name: name)
+            let limits = (old?.limits ?? Limits()).applying(change.limits)
+            try limits.validate()
             let (record, created) = try catalog.putCache(
-                name, tenant: account.id, limits: (old?.limits ?? Limits()).applying(change.limits),
+                name, tenant: account.id, limits: limits,
                 labels: (old?.labels ?? [:]).applying(change.labels), compression: change.compression,
                 owner: caller.credentialID, actor: caller.credentialID)
             return (report(record, of: account), created)
@@ -111,17 +115,18 @@ extension ControlPlane {
     }
 
     private func report(_ record: CacheRecord, of tenant: TenantRecord) -> CacheReport {
-        CacheReport(
-            record: record, tenant: tenant.name, statistics: service.statistics(record.id),
-            limitsInForce: limitsInForce(record, of: tenant))
+        let statistics = service.statistics(record.id)
+        return CacheReport(
+            record: record, tenant: tenant.name, statistics: statistics,
+            limitsInForce: limitsInForce(record, of: tenant), use: use(of: record, statistics))
     }
 
     private func limitsInForce(_ record: CacheRecord, of tenant: TenantRecord) -> Limits {
         var limits = Limits()
         for name in LimitName.allCases where name.isCeilingOfCalls {
-            limits[name] = [record.limits[name], tenant.limits[name]].compactMap(\.self).min()
+            limits[name] = [record.limits[name], tenant.limitsInForce[name]].compactMap(\.self).min()
         }
-        let sizes = SizeLimits(cache: record.limits, tenant: tenant.limits, defaults: service.sizes)
+        let sizes = SizeLimits(cache: record.limits, tenant: tenant.limitsInForce, defaults: service.sizes)
         limits[.maxItemBytes] = UInt64(sizes.itemBytes)
         limits[.maxElementBytes] = UInt64(sizes.elementBytes)
         limits[.maxMessageBytes] = UInt64(sizes.messageBytes)

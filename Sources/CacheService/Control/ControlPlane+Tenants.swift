@@ -13,6 +13,13 @@ package struct TenantChange: Sendable {
     package init() {}
 }
 
+/// A tenant with what it uses now.
+package struct TenantReport: Sendable {
+    package let record: TenantRecord
+    /// What is used, over all its caches, of the limits that hold for it.
+    package let use: [LimitUse]
+}
+
 extension ControlPlane {
     /// Makes a tenant with its super-user key, or changes the one of that name. Root only.
     ///
@@ -21,39 +28,44 @@ extension ControlPlane {
     ///   of the catalog.
     package func putTenant(
         _ name: TenantName, _ change: TenantChange, caller: Caller
-    ) throws(MartletError) -> (record: TenantRecord, key: MintedKey?) {
+    ) throws(MartletError) -> (report: TenantReport, key: MintedKey?) {
         try permit(.manageTenants, caller)
         return try changes.withLock { (_: inout Void) throws(MartletError) in
             let old = catalog.snapshot.tenant(name)
+            let limits = (old?.limits ?? Limits()).applying(change.limits)
+            try limits.validate()
             var key: MintedKey?
             // The format that carries the endpoint, so that the key is all that a client needs.
             let order = KeyOrder(format: .v1, grant: .superUser, description: "made with the tenant")
             let (record, _) = try catalog.putTenant(
-                name, limits: (old?.limits ?? Limits()).applying(change.limits), plan: change.plan,
+                name, limits: limits, plan: change.plan,
                 labels: (old?.labels ?? [:]).applying(change.labels), actor: caller.credentialID
             ) { id throws(MartletError) in
                 let made = try self.makeKey(order, tenant: id)
                 key = made
                 return made.record
             }
-            return (record, key)
+            return (report(record, opened(record.id)), key)
         }
     }
 
     /// One tenant: any for root, its own for a super-user.
     ///
     /// - Throws: as ``permit(_:_:tenant:)``.
-    package func tenant(_ name: TenantName, caller: Caller) throws(MartletError) -> TenantRecord {
-        try permit(.readUsage, caller, tenant: name)
+    package func tenant(_ name: TenantName, caller: Caller) throws(MartletError) -> TenantReport {
+        let record = try permit(.readUsage, caller, tenant: name)
+        return report(record, opened(record.id))
     }
 
     /// Live tenants by name. Root only.
     ///
     /// - Throws: ``MartletError/permissionDenied(_:)``, ``MartletError/invalidArgument(field:reason:)`` for a false
     ///   `next_token`, and the failures of the catalog.
-    package func tenants(_ page: PageRequest, caller: Caller) throws(MartletError) -> Page<TenantRecord> {
+    package func tenants(_ page: PageRequest, caller: Caller) throws(MartletError) -> Page<TenantReport> {
         try permit(.manageTenants, caller)
-        return try catalog.tenants(page)
+        let records = try catalog.tenants(page)
+        let opened = service.openedByTenant(catalog.snapshot)
+        return Page(items: records.items.map { report($0, opened[$0.id] ?? []) }, nextToken: records.nextToken)
     }
 
     /// Deletes a tenant with its caches and keys, and revokes its tokens. Root only.
@@ -64,5 +76,13 @@ extension ControlPlane {
         let record = try permit(.manageTenants, caller, tenant: name)
         try catalog.deleteTenant(name, actor: caller.credentialID)
         mintingRates.forget(record.id)
+    }
+
+    private func opened(_ tenant: TenantID) -> [SharedCache] {
+        service.openedByTenant(catalog.snapshot)[tenant] ?? []
+    }
+
+    private func report(_ record: TenantRecord, _ caches: [SharedCache]) -> TenantReport {
+        TenantReport(record: record, use: use(of: record, caches))
     }
 }

@@ -38,7 +38,7 @@ extension ControlPlane {
         try MintingRules.requireMayMintToken(caller, in: account.id)
         try MintingRules.validate(tokenID: order.tokenID)
         let (issuedAt, expiresAt) = try MintingRules.tokenLifetime(
-            seconds: order.ttlSeconds, ceilingSeconds: account.limits[.maxTokenTTLSeconds], now: now)
+            seconds: order.ttlSeconds, ceilingSeconds: account.limitsInForce[.maxTokenTTLSeconds], now: now)
         try mintingRates.admit(account, nowNanoseconds: service.clock.uptimeNanoseconds())
         let claims = TokenClaims(
             id: try SecureRandom.identifier(), tenant: account.id, tokenID: order.tokenID,

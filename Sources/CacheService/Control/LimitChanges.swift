@@ -27,7 +27,7 @@ extension LimitName {
     /// Limits of what a tenant does as a whole; on a cache they would mean nothing.
     var isOfTenantsOnly: Bool {
         switch self {
-        case .maxCaches, .maxTokensPerSecond, .maxTokenTTLSeconds: true
+        case .maxCaches, .maxTokensPerSecond, .maxTokenTTLSeconds, .weight: true
         default: false
         }
     }

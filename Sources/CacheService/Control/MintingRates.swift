@@ -18,7 +18,7 @@ final class MintingRates: Sendable {
     /// - Parameter nowNanoseconds: The monotonic clock.
     /// - Throws: ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``.
     func admit(_ tenant: TenantRecord, nowNanoseconds: UInt64) throws(MartletError) {
-        guard let rate = tenant.limits[.maxTokensPerSecond] else { return }
+        guard let rate = tenant.limitsInForce[.maxTokensPerSecond] else { return }
         let limiter = limiters.withLock { limiters in
             if let known = limiters[tenant.id] { return known }
             let made = Limiter()
@@ -29,6 +29,11 @@ final class MintingRates: Sendable {
         if let delay = limiter.limiter.take(1, nowNanoseconds: nowNanoseconds) {
             throw .rateLimited(limit: .maxTokensPerSecond, value: rate, retryAfterMilliseconds: delay)
         }
+    }
+
+    /// How many tokens of a second's allowance are taken now.
+    func used(_ tenant: TenantID, nowNanoseconds: UInt64) -> UInt64 {
+        limiters.withLock { $0[tenant] }?.limiter.used(nowNanoseconds: nowNanoseconds) ?? 0
     }
 
     func forget(_ tenant: TenantID) {

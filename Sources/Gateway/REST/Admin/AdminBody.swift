@@ -9,8 +9,6 @@ struct AdminBody {
 
     /// The door keeps bodies shorter than this.
     private static let byteCeiling = 1 << 20
-    /// The largest whole number that every JSON reader holds exactly (RFC 8259 section 6).
-    private static let largestWhole: Int64 = 9_007_199_254_740_991
 
     /// - Parameters:
     ///   - fields: The names of the fields that are known.
@@ -92,13 +90,12 @@ struct AdminBody {
             }
             if member.value == .null {
                 changes.updateValue(nil, forKey: name)
-            } else if case .number(let literal) = member.value, let number = WholeNumber.value(of: literal),
-                (0...Self.largestWhole).contains(number)
+            } else if case .number(let literal) = member.value, let whole = WholeNumber.value(of: literal),
+                let number = UInt64(exactly: whole), name.range.contains(number)
             {
-                changes.updateValue(UInt64(number), forKey: name)
+                changes.updateValue(number, forKey: name)
             } else {
-                throw .invalidArgument(
-                    field: field, reason: "must be a whole number from 0 to \(Self.largestWhole), or null")
+                throw .invalidArgument(field: field, reason: name.demand)
             }
         }
         return changes

@@ -24,18 +24,41 @@ extension JSONValue {
         self = .object(limits.set.map { JSONValue.Member($0.name.rawValue, JSONValue($0.value)) })
     }
 
+    /// An object by the names of the limits.
+    init(_ use: [LimitUse]) {
+        self = .object(
+            use.map { use in
+                JSONValue.Member(
+                    use.name.rawValue,
+                    .members(["limit": use.limit.map { JSONValue($0) } ?? .null, "used": JSONValue(use.used)]))
+            })
+    }
+
     init(labels: [String: String]) {
         self = .object(
             labels.sorted { $0.key < $1.key }.map { JSONValue.Member($0.key, .string($0.value)) })
     }
 }
 
-extension TenantRecord {
+extension TenantReport {
     var members: [JSONValue.Member] {
         [
-            .init("name", .string(name.text)), .init("limits", JSONValue(limits)), .init("plan", JSONValue(plan)),
-            .init("labels", JSONValue(labels: labels)), .init("created_at", JSONValue(createdAt)),
+            .init("name", .string(record.name.text)), .init("limits", JSONValue(record.limits)),
+            .init("plan", JSONValue(record.plan)), .init("plan_limits", record.planLimits.map(JSONValue.init) ?? .null),
+            .init("limits_in_force", JSONValue(record.limitsInForce)), .init("use", JSONValue(use)),
+            .init("labels", JSONValue(labels: record.labels)), .init("created_at", JSONValue(record.createdAt)),
         ]
+    }
+}
+
+extension PlanReport {
+    var json: JSONValue {
+        .members([
+            "name": .string(record.name.text),
+            "limits": JSONValue(record.limits),
+            "tenants": .number(String(tenants)),
+            "created_at": JSONValue(record.createdAt),
+        ])
     }
 }
 
@@ -46,6 +69,7 @@ extension CacheReport {
             "name": .string(record.name.text),
             "tenant": .string(tenant.text),
             "limits": JSONValue(record.limits),
+            "use": JSONValue(use),
             "labels": JSONValue(labels: record.labels),
             "compression": .string(record.compression.rawValue),
             "owner": .string(record.owner),

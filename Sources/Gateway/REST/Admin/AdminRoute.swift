@@ -3,6 +3,8 @@ enum AdminRoute: Equatable {
     case tenants
     case tenant(String)
     case latency(tenant: String)
+    case plans
+    case plan(String)
     case caches
     case cache(String)
     case flush(cache: String)
@@ -17,8 +19,8 @@ enum AdminRoute: Equatable {
 
     /// What a caller that asks for something else is told.
     static let places =
-        "/v1/admin/tenants, /tenants/{tenant}, /tenants/{tenant}/latency, /caches, /caches/{cache}, /caches/{cache}/flush, /keys, /keys/{id}, "
-        + "/tokens, /tokens/{id}, /signing-keys, /signing-keys/rotate, /usage and /audit"
+        "/v1/admin/tenants, /tenants/{tenant}, /tenants/{tenant}/latency, /plans, /plans/{plan}, /caches, /caches/{cache}, /caches/{cache}/flush, "
+        + "/keys, /keys/{id}, /tokens, /tokens/{id}, /signing-keys, /signing-keys/rotate, /usage and /audit"
 
     /// - Parameter path: The segments behind `/v1/admin/`.
     init?(path: [String]) {
@@ -27,6 +29,7 @@ enum AdminRoute: Equatable {
         case 1:
             switch first {
             case "tenants": self = .tenants
+            case "plans": self = .plans
             case "caches": self = .caches
             case "keys": self = .keys
             case "tokens": self = .tokens
@@ -38,6 +41,7 @@ enum AdminRoute: Equatable {
         case 2:
             switch first {
             case "tenants": self = .tenant(path[1])
+            case "plans": self = .plan(path[1])
             case "caches": self = .cache(path[1])
             case "keys": self = .key(id: path[1])
             case "tokens": self = .token(id: path[1])
@@ -57,8 +61,8 @@ enum AdminRoute: Equatable {
 
     var methods: [HTTPMethod] {
         switch self {
-        case .tenant, .cache: [.get, .put, .delete]
-        case .tenants, .latency, .caches, .signingKeys, .usage, .audit: [.get]
+        case .tenant, .plan, .cache: [.get, .put, .delete]
+        case .tenants, .latency, .plans, .caches, .signingKeys, .usage, .audit: [.get]
         case .keys: [.get, .post]
         case .tokens: [.post, .delete]
         case .key, .token: [.delete]

@@ -13,19 +13,19 @@ extension AdminRoutes {
         change.limits = try body.limits()
         change.plan = body.isNull("plan") ? "" : try body.text("plan")
         change.labels = try body.labels()
-        let (record, key) = try control.putTenant(name, change, caller: call.caller)
-        guard let key else { return AdminResponse(200, .object(record.members)) }
+        let (report, key) = try control.putTenant(name, change, caller: call.caller)
+        guard let key else { return AdminResponse(200, .object(report.members)) }
         let secrets: [JSONValue.Member] = [
             .init("key", .string(key.secret.presented)), .init("key_id", .string(key.record.id)),
             .init("refresh_token", .string(key.refreshToken.presented)),
         ]
-        return AdminResponse(201, .object(record.members + secrets))
+        return AdminResponse(201, .object(report.members + secrets))
     }
 
     /// `GET /tenants/{t}`
     func getTenant(_ segment: String, _ call: AdminCall) throws(MartletError) -> AdminResponse {
-        let record = try control.tenant(try TenantName(segment), caller: call.caller)
-        return AdminResponse(200, .object(record.members))
+        let report = try control.tenant(try TenantName(segment), caller: call.caller)
+        return AdminResponse(200, .object(report.members))
     }
 
     /// `GET /tenants/{t}/latency`
