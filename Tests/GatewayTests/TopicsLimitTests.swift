@@ -95,6 +95,28 @@ import Testing
         #expect(try Subscriber(stage, .webSocket, .http1).status == 101)
     }
 
+    /// Above the longest frame that the socket took when it was opened.
+    @Test(arguments: [Subscriber.Form.webSocket, .stream], Subscriber.Version.allCases)
+    func aLongerMessageIsTakenByASocketThatIsOpen(form: Subscriber.Form, version: Subscriber.Version) throws {
+        let control = stage.fixture.control
+        let tenant = try TenantName("default")
+        var change = TenantChange()
+        change.plan = "gold"
+        _ = try control.putTenant(tenant, change, caller: stage.fixture.root)
+        _ = try control.putPlan(try PlanName("gold"), [.maxMessageBytes: 10], caller: stage.fixture.root)
+        try stage.fixture.makeCache("shop")
+        let socket = try Subscriber(stage, form, version)
+        _ = socket.take()
+        let long = String(repeating: "x", count: 20_000)
+        let frame = "{\"publish\":{\"cache\":\"shop\",\"topic\":\"news\",\"text\":\"\(long)\"}}"
+        _ = try control.putPlan(try PlanName("gold"), [.maxMessageBytes: 20_000], caller: stage.fixture.root)
+        socket.send(form == .stream ? frame : "{\"publish\":{\"text\":\"\(long)\"}}")
+        #expect(socket.take().contains { $0.name == "published" })
+        _ = try control.putPlan(try PlanName("gold"), [.maxMessageBytes: 10], caller: stage.fixture.root)
+        socket.send(form == .stream ? frame : "{\"publish\":{\"text\":\"\(long)\"}}")
+        #expect(!socket.take().contains { $0.name == "published" })
+    }
+
     @Test func deliveriesAreADebtThatHoldsBackWhatFollows() throws {
         try stage.fixture.makeCache("shop", [.maxOperationsPerSecond: 10])
         let pair = try HTTP2Pair(stage.fixture)

@@ -13,8 +13,8 @@ extension ServiceLane {
     /// How often an open stream says that it is alive, at least.
     package var heartbeatMilliseconds: Int64 { service.heartbeatMilliseconds }
 
-    /// The longest message that a caller may publish where no cache is named yet. Cost: O(caches) after a change, else a
-    /// look-up.
+    /// The longest message that a caller may publish where no cache is named yet. Cost: a look-up; after a change
+    /// O(caches of the tenant with a `max_message_bytes` of their own).
     package func messageBytesDefault(for caller: LaneCaller) -> Int {
         let id = caller.caller.tenant
         if topics.messageBytes.version != snapshot.version { topics.messageBytes = (snapshot.version, [:]) }
@@ -25,11 +25,19 @@ extension ServiceLane {
     }
 
     private func longestMessage(of id: TenantID) -> Int {
-        let limits = snapshot.tenant(id)?.limits ?? Limits()
-        return snapshot.caches.reduce(SizeLimits(tenant: limits, defaults: service.sizes).messageBytes) { most, cache in
-            guard cache.tenant == id, cache.limits[.maxMessageBytes] != nil else { return most }
-            return max(most, SizeLimits(cache: cache.limits, tenant: limits, defaults: service.sizes).messageBytes)
-        }
+        let limits = snapshot.tenant(id)?.limitsInForce ?? Limits()
+        let common = SizeLimits(tenant: limits, defaults: service.sizes).messageBytes
+        guard let largest = snapshot.largestMessageLimit(of: id) else { return common }
+        var cache = Limits()
+        cache[.maxMessageBytes] = largest
+        return max(common, SizeLimits(cache: cache, tenant: limits, defaults: service.sizes).messageBytes)
+    }
+
+    /// The longest message that the cache of a grant takes now, however old the grant is. Cost: two look-ups at most.
+    package func messageBytes(of grant: CacheGrant) -> Int {
+        guard let cache = grant.cache else { return 0 }
+        if cache.version == snapshot.version { return cache.sizes.messageBytes }
+        return snapshot.cache(cache.record.id).flatMap(laneCache)?.sizes.messageBytes ?? cache.sizes.messageBytes
     }
 
     /// What a caller's tenant may have in messages that are not complete.

@@ -189,10 +189,8 @@ final class TopicsDoor: HTTPDoor {
         }
         if let handshake = topics.handshake {
             let socket = TopicSocket(exchange.lane, grant, caller, name)
-            let bytes = try service.messageLimit(grant, .webSocket).messageBytes
             try socket.subscribe(from: topics.position)
-            exchange.upgrade(
-                handshake, socket, messageBytesLimit: WebSocketSession.frameBytes(forMessagesOf: bytes))
+            exchange.upgrade(handshake, socket)
         } else if exchange.request.withValue(.accept, { $0.lists("text/event-stream") }) ?? false {
             let stream = EventStream(exchange)
             let position = try lastEvent(exchange, grant) ?? topics.position

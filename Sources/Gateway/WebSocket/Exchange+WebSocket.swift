@@ -22,12 +22,11 @@ extension Exchange {
     }
 
     /// Leaves HTTP for a WebSocket.
-    func upgrade(_ handshake: WebSocketHandshake, _ application: any WebSocketApplication, messageBytesLimit: Int) {
+    func upgrade(_ handshake: WebSocketHandshake, _ application: any WebSocketApplication) {
         guard let caller = rest.caller else { return }
         transport.upgrade(
             self, handshake,
-            WebSocketSession(
-                lane, application, messageBytesLimit: messageBytesLimit, budget: lane.service.byteBudget(of: caller)))
+            WebSocketSession(lane, application, budget: lane.service.byteBudget(of: caller)))
     }
 }
 

@@ -56,10 +56,7 @@ final class StreamDoor: HTTPDoor {
             exchange.respond(error: .unavailable("the server is being stopped"))
             return
         }
-        let bytes = exchange.lane.service.messageBytesDefault(for: caller)
-        exchange.upgrade(
-            handshake, StreamSocket(exchange.lane, caller),
-            messageBytesLimit: WebSocketSession.frameBytes(forMessagesOf: bytes))
+        exchange.upgrade(handshake, StreamSocket(exchange.lane, caller))
     }
 
     private func preflight(_ exchange: Exchange) {

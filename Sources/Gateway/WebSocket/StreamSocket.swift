@@ -34,6 +34,11 @@ final class StreamSocket: WebSocketApplication {
         session.send(json: ServerFrame.heartbeat)
     }
 
+    /// The longest that any cache of the tenant takes: which cache a message is for stands in it.
+    var messageBytesLimit: Int {
+        WebSocketSession.frameBytes(forMessagesOf: lane.service.messageBytesDefault(for: caller))
+    }
+
     func receive(_ text: UnsafeRawBufferPointer) {
         var id: String?
         do throws(MartletError) {

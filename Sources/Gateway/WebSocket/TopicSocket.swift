@@ -34,6 +34,10 @@ final class TopicSocket: WebSocketApplication, TopicSink {
         subscription?.resume()
     }
 
+    var messageBytesLimit: Int {
+        WebSocketSession.frameBytes(forMessagesOf: lane.service.messageBytes(of: grant))
+    }
+
     func receive(_ text: UnsafeRawBufferPointer) {
         if let fault = lane.service.fault(of: caller) {
             session?.end(fault)

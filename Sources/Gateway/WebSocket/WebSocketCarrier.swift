@@ -21,6 +21,9 @@ protocol WebSocketCarrier: AnyObject {
 protocol WebSocketApplication: AnyObject {
     /// The session is open.
     func begin(_ session: WebSocketSession)
+    /// The longest message that the client may send now. Asked before what has arrived is read, so that a limit that was
+    /// changed holds for a socket that is open: it costs a look-up at most.
+    var messageBytesLimit: Int { get }
     /// A text message; its bytes live until the call returns.
     func receive(_ text: UnsafeRawBufferPointer)
     /// The session takes frames again, after it did not.

@@ -52,16 +52,12 @@ final class WebSocketSession: LaneStream {
     /// Where a client sends on while it has to wait.
     private static let unreadBytes = 4 << 20
 
-    /// - Parameters:
-    ///   - messageBytesLimit: The longest message that the client may send.
-    ///   - budget: What the client's tenant may have in messages that are not complete.
-    init(
-        _ lane: GatewayLane, _ application: any WebSocketApplication, messageBytesLimit: Int, budget: SharedByteBudget
-    ) {
+    /// - Parameter budget: What the client's tenant may have in messages that are not complete.
+    init(_ lane: GatewayLane, _ application: any WebSocketApplication, budget: SharedByteBudget) {
         self.lane = lane
         self.application = application
         self.budget = budget
-        decoder = WebSocketDecoder(messageBytesLimit: messageBytesLimit)
+        decoder = WebSocketDecoder(messageBytesLimit: application.messageBytesLimit)
         controlFramesSince = lane.uptimeMilliseconds
     }
 
@@ -112,6 +108,7 @@ final class WebSocketSession: LaneStream {
     }
 
     private func feed(_ bytes: UnsafeRawBufferPointer) {
+        adoptMessageLimit()
         isFeeding = true
         do throws(WebSocketViolation) {
             try decoder.feed(bytes) { event in
@@ -133,6 +130,13 @@ final class WebSocketSession: LaneStream {
             messageBeganAt = nil
         }
         checkBounds()
+    }
+
+    /// Takes up a limit that was changed. A message that has begun is received under the one that it began under, unless
+    /// the new one is higher.
+    private func adoptMessageLimit() {
+        let limit = application.messageBytesLimit
+        if limit > decoder.messageBytesLimit || !decoder.isInsideMessage { decoder.messageBytesLimit = limit }
     }
 
     /// Accounts for what the decoder keeps, and ends the session where that is too much.
