@@ -5,7 +5,8 @@ import Tenancy
 //
 //     EmbeddedEngine -- EngineCore (configuration, pool, books of the process, registry, graveyard)
 //                           |
-//                       EngineCache (limits, books of the cache) . . . one for each cache
+//                       EngineCache (limits, books of the cache) . . . one for each cache; those of one tenant share an
+//                           |                                          EngineGroup (limits, books of the group)
 //                           |
 //                       1 or 16 x stripe: lock [ HashIndex   small log   main log   ghosts ]
 //                                                     |         |           |
@@ -19,8 +20,8 @@ import Tenancy
 // oldest; or its time comes, from which millisecond on no reader sees it, and within moments a tick frees it.
 //
 // The books: every byte that a cache causes is charged to it, in the blocks of the pool: segments, its index, its
-// ghosts, its collections' pages, and its fixed cost. What is charged to a cache is charged to the process in the same
-// step, so the caches' sum is the process's figure whenever no operation is under way.
+// ghosts, its collections' pages, and its fixed cost. What is charged to a cache is charged to its group and to the process
+// in the same step, so the caches' sums are their figures whenever no operation is under way.
 
 /// The store of all caches in this process. Any thread may call any method.
 package final class EmbeddedEngine: Sendable {
@@ -40,9 +41,21 @@ package final class EmbeddedEngine: Sendable {
     /// The engine does not look caches up and does not compare identities: whoever opens two of one identity has two.
     /// Cost: one allocation of 2 KiB or so, which is charged to the cache.
     package func openCache(
-        _ id: CacheID, limits: EngineCacheLimits, compression: CompressionMode = .off
+        _ id: CacheID, in group: EngineGroup? = nil, limits: EngineCacheLimits, compression: CompressionMode = .off
     ) -> EngineCache {
-        core.open(id, limits: limits, compression: compression)
+        core.open(id, in: group, limits: limits, compression: compression)
+    }
+
+    /// Makes a group without caches: what ``openCache(_:in:limits:compression:)`` puts in it shares its limits. The engine
+    /// holds it until ``closeGroup(_:)``. A cache stays in its group.
+    package func openGroup(limits: EngineCacheLimits) -> EngineGroup {
+        core.openGroup(limits: limits)
+    }
+
+    /// Ends a group and closes the caches that are in it; one that is opened in it later is closed at once. What they held
+    /// is charged to the group until it is freed. Closing twice does nothing.
+    package func closeGroup(_ group: EngineGroup) {
+        core.closeGroup(group)
     }
 
     /// Ends a cache: later reads of the handle miss, later writes throw ``MartletError/cacheNotFound``.
@@ -52,7 +65,7 @@ package final class EmbeddedEngine: Sendable {
     }
 
     /// Does a bounded piece of background work: frees what flushing and closing left and what has expired, and brings
-    /// caches and process down to limits that were lowered. To be called every 100 ms or so, from one thread.
+    /// caches, groups and process down to limits that were lowered. To be called every 100 ms or so, from one thread.
     ///
     /// - Returns: whether more work waits, so that the caller should soon call again.
     package func tick(now: Timestamp) -> Bool {

@@ -9,6 +9,8 @@ extension EmbeddedEngine {
         let caches = core.registry.withLock { $0.caches }
         var found: [String] = []
         var detached: [ObjectIdentifier: Int] = [:]
+        var closedBytesOfGroups: [ObjectIdentifier: Int] = [:]
+        var detachedOfGroups: [ObjectIdentifier: Int] = [:]
         var closedBytes = 0
         for buried in core.graveyard.withLock({ $0 }) {
             let (source, bytes): (PageSource, Int)
@@ -19,7 +21,12 @@ extension EmbeddedEngine {
             case .tree(let tree): (source, bytes) = (tree.source, tree.bytes)
             }
             detached[ObjectIdentifier(source), default: 0] += bytes
-            if !caches.contains(where: { $0.source === source }) { closedBytes += bytes }
+            let isClosed = !caches.contains { $0.source === source }
+            if isClosed { closedBytes += bytes }
+            if let group = source.group {
+                detachedOfGroups[ObjectIdentifier(group), default: 0] += bytes
+                if isClosed { closedBytesOfGroups[ObjectIdentifier(group), default: 0] += bytes }
+            }
         }
         var sum = closedBytes
         for cache in caches {
@@ -27,7 +34,38 @@ extension EmbeddedEngine {
             found += cache.violations(detached: detached[ObjectIdentifier(cache.source)] ?? 0).map { name + $0 }
             sum += cache.statistics.bytes
         }
+        for (number, group) in core.registry.withLock({ $0.groups }).enumerated() {
+            let identity = ObjectIdentifier(group)
+            let name = "group \(number): "
+            found += group.violations(
+                caches: caches.filter { $0.group === group }, closedBytes: closedBytesOfGroups[identity] ?? 0,
+                detached: detachedOfGroups[identity] ?? 0
+            ).map { name + $0 }
+        }
         if sum != accountedBytes { found.append("\(accountedBytes) bytes are accounted, the caches' sum is \(sum)") }
+        return found
+    }
+}
+
+extension EngineGroup {
+    fileprivate func violations(caches: [EngineCache], closedBytes: Int, detached: Int) -> [String] {
+        var found: [String] = []
+        func compare(_ figure: Int, _ sum: Int, _ what: String) {
+            if figure != sum { found.append("\(what) are booked as \(figure), the caches' sum is \(sum)") }
+        }
+        let statistics = statistics
+        compare(statistics.bytes, caches.reduce(closedBytes) { $0 + $1.statistics.bytes }, "bytes")
+        compare(statistics.bytesBeingFreed, detached, "bytes being freed")
+        compare(statistics.items, caches.reduce(0) { $0 + $1.itemCount }, "items")
+        compare(leastBytes, caches.reduce(0) { $0 + $1.leastBytes }, "bytes that stay")
+        let reserved = caches.reduce(0) { $0 + $1.reservedBytes.load(ordering: .relaxed) }
+        compare(lines.charges.pointee.reservedByCaches.load(ordering: .relaxed), reserved, "reservations")
+        if Set(members.withLock { $0.caches.map(ObjectIdentifier.init) }) != Set(caches.map(ObjectIdentifier.init)) {
+            found.append("its members are others than its caches")
+        }
+        // What is not evicted is not refused by the group, and items give way to it later.
+        if liveBytes - leastBytes > byteCeiling { found.append("over its limit of bytes") }
+        if statistics.items > itemCeiling { found.append("over its limit of items") }
         return found
     }
 }

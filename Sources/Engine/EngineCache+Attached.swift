@@ -2,12 +2,12 @@ import Synchronization
 
 /// What a cache holds outside the engine. Only its figure is known here: whoever holds it frees it.
 extension EngineCache {
-    /// Says how many bytes the cache holds outside the engine now: its topics. They are charged to the cache and to the
-    /// process like items, but cannot be evicted from here and are not refused: where they take a ceiling's room, items
+    /// Says how many bytes the cache holds outside the engine now: its topics. They are charged to the cache, its group and
+    /// the process like items, but cannot be evicted from here and are not refused: where they take a ceiling's room, items
     /// give way at the next write or tick.
     ///
     /// Calls that come one after another leave the last one's figure. After the cache was closed a call changes
-    /// nothing, and what was charged is given back. Cost: four atomic operations, no lock.
+    /// nothing, and what was charged is given back. Cost: six atomic operations, no lock.
     package func setAttachedBytes(_ count: Int) {
         let count = max(0, count)
         book(count - attachedBytes.exchange(count, ordering: .sequentiallyConsistent))
@@ -21,7 +21,7 @@ extension EngineCache {
     }
 
     private func book(_ difference: Int) {
-        source.charge(difference)
+        source.chargeFixed(difference)
         core.attached.wrappingAdd(difference, ordering: .relaxed)
     }
 }

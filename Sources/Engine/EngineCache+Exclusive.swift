@@ -7,7 +7,7 @@ import Tenancy
 // the same locks: a stripe knows the thread that has exclusive access and lets it in again (Stripe.swift). All but three
 // things go on as usual inside:
 //
-// - The process's pressure. Its lock comes before those of stripes, since whoever holds it evicts from any cache: two
+// - The pressure of the process and of the group. Its lock comes before those of stripes, since whoever holds it evicts from any cache: two
 //   threads with exclusive access that waited for it would wait for each other. So room is made in the process before, as
 //   much as was reserved; inside, the cache may grow by that much, whatever others do meanwhile, and beyond it evicts items
 //   of its own; and after, the process is brought back to its ceiling. It is over it by no more than was reserved.
@@ -48,12 +48,14 @@ extension EngineCache {
         return try outcome.get()
     }
 
-    /// Makes room in the process.
+    /// Makes room in the group and in the process.
     /// - Returns: for how much.
     private func reserve(_ byteCount: Int, now: Timestamp) throws(MartletError) -> Int {
         let ceiling = min(maxBytes.load(ordering: .relaxed), core.configuration.memoryBytes)
-        let reserved = min(byteCount, ceiling - leastBytes - Self.firstItemOverhead)
+        var reserved = min(byteCount, ceiling - leastBytes - Self.firstItemOverhead)
+        if let group { reserved = min(reserved, group.maxBytes - group.leastBytes - Self.firstItemOverhead) }
         guard reserved > 0 else { return 0 }
+        group?.makeRoom(for: reserved, in: self, now: now)
         if core.accounted.load(ordering: .relaxed) + reserved > core.configuration.memoryBytes {
             try core.makeRoom(for: reserved, in: self, now: now)
         }

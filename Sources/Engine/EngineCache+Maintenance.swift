@@ -10,10 +10,10 @@ extension EngineCache {
         let compressor = compressor
         let isTrained = compresses.load(ordering: .relaxed) && compressor?.tick(heldBytes: liveBytes) == true
         let charge = (compressor?.chargedBytes ?? 0) + (presentSealer?.chargedBytes ?? 0)
-        source.charge(charge - codingBytes.exchange(charge, ordering: .sequentiallyConsistent))
+        source.chargeFixed(charge - codingBytes.exchange(charge, ordering: .sequentiallyConsistent))
         // Closing marks the cache before it gives back, so one of the two sees what the other did.
         if isClosed.load(ordering: .sequentiallyConsistent) {
-            source.charge(-codingBytes.exchange(0, ordering: .sequentiallyConsistent))
+            source.chargeFixed(-codingBytes.exchange(0, ordering: .sequentiallyConsistent))
         }
         return isTrained
     }

@@ -13,13 +13,13 @@ extension EngineCache {
     ///
     /// Cost: a lock and an entry in a table, which is charged to the cache. Keys are told apart by their hashes: once in
     /// 2^64 another key's change is told too, under that key.
-    /// - Returns: false, and nothing is observed, where the cache or the process is full: an entry cannot be evicted, and is
+    /// - Returns: false, and nothing is observed, where the cache, its group or the process is full: an entry cannot be evicted, and is
     ///   to cost nobody an item.
     @discardableResult
     package func observe(_ key: UnsafeRawBufferPointer, by observer: any KeyObserver) -> Bool {
         let mayBe = byteCeiling.load(ordering: .relaxed)
         guard mayBe == .max || liveBytes < mayBe - mayBe / 16,
-            core.accounted.load(ordering: .relaxed) < core.configuration.memoryBytes
+            core.accounted.load(ordering: .relaxed) < core.configuration.memoryBytes, group?.isAlmostFull != true
         else { return false }
         let hash = hash(of: key)
         let stripe = lockStripe(of: hash)
@@ -93,6 +93,6 @@ extension EngineCache {
     private func bookObservation(_ count: Int) {
         guard count != 0 else { return }
         observationBytes.wrappingAdd(count * StripeObservers.entryBytes, ordering: .relaxed)
-        source.charge(count * StripeObservers.entryBytes)
+        source.chargeFixed(count * StripeObservers.entryBytes)
     }
 }

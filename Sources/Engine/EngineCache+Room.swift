@@ -2,7 +2,7 @@ import Synchronization
 import Tenancy
 
 // Room is made around a write, not in it: before, the process must have as much free as the item takes, or the write is
-// refused and nothing has changed; after, the cache and the process are brought back to their ceilings. In between, the
+// refused and nothing has changed; after, the cache, its group and the process are brought back to their ceilings. In between, the
 // write takes what it takes. So a write never fails half done, holds one lock once, and goes over a ceiling by no more
 // than its own item and the segment begun for it, and only until it returns.
 //
@@ -34,7 +34,7 @@ extension EngineCache {
         let least = leastBytes + Self.firstItemOverhead + charge
         guard
             least <= maxBytes.load(ordering: .relaxed), least <= core.configuration.memoryBytes,
-            maxItems.load(ordering: .relaxed) > 0
+            maxItems.load(ordering: .relaxed) > 0, group?.mayHold(charge, in: self) ?? true
         else { throw isClosed.load(ordering: .relaxed) ? .cacheNotFound : .memoryExhausted }
         if core.accounted.load(ordering: .relaxed) + charge > core.configuration.memoryBytes {
             try core.makeRoom(for: charge, in: self, now: now)
@@ -57,6 +57,7 @@ extension EngineCache {
             liveBytes + evictionZone > byteCeiling.load(ordering: .relaxed)
             || itemCeiling.load(ordering: .relaxed) != .max
         if isNearOwnCeiling { keepCeilings(written: written, now: now) }
+        group?.finish(written: written, by: self, now: now)
         if core.accounted.load(ordering: .relaxed) > core.configuration.memoryBytes {
             core.relieve(for: self, now: now)
         }
@@ -120,6 +121,9 @@ extension EngineCache {
         exhausted.isExhausted = true
         return exhausted
     }
+
+    /// What the cache keeps when it is down to its reservation.
+    var keptBytes: Int { min(liveBytes, max(reservedBytes.load(ordering: .relaxed), leastBytes)) }
 
     /// How far the cache is above what is reserved for it.
     var excessBytes: Int { liveBytes - reservedBytes.load(ordering: .relaxed) }

@@ -27,10 +27,10 @@ extension EngineCache {
                 // The key goes with the last that holds it, and nothing here needs it.
                 contents.sealer = nil
                 contents.observers = nil
-                stripe.figures.pointee.addItems(-contents.index.count)
+                addItems(-contents.index.count, to: stripe)
                 let box = DetachedContents(contents, of: self)
                 if box.bytes > 0 {
-                    source.detachedBytes.wrappingAdd(box.bytes, ordering: .relaxed)
+                    source.addDetached(box.bytes)
                     detached.append(box)
                 }
             }
@@ -72,7 +72,8 @@ extension EngineCache {
         // A chunk of index and two segments for each, and one segment of the old ones that is not free yet.
         let needed = StripeTable.divisionCharge + StripeTable.mostStripes * 8192 + StripeReference.largestSegment
         guard liveBytes + needed <= byteCeiling.load(ordering: .relaxed),
-            core.accounted.load(ordering: .relaxed) + needed <= core.configuration.memoryBytes
+            core.accounted.load(ordering: .relaxed) + needed <= core.configuration.memoryBytes,
+            group.map({ $0.byteCeiling == .max || $0.liveBytes + needed <= $0.byteCeiling }) ?? true
         else { return }
         let word = stripes.word.load(ordering: .acquiring)
         guard word & 63 == 0 else { return }
@@ -80,7 +81,7 @@ extension EngineCache {
         old.lock()
         defer { old.unlock() }
         guard stripes.word.load(ordering: .relaxed) == word, !old.contents.pointee.isClosed else { return }
-        source.charge(StripeTable.divisionCharge)
+        source.chargeFixed(StripeTable.divisionCharge)
         let newWord = StripeTable.makeMany(hashKey: core.configuration.indexKey)
         deal(old, newWord, now: now)
         stripes.word.store(newWord, ordering: .releasing)
@@ -157,7 +158,7 @@ final class DetachedContents: @unchecked Sendable {
     func dismantle(_ budget: inout Int) -> Bool {
         defer {
             let left = contents.chargedBytes
-            cache.source.detachedBytes.wrappingSubtract(bytes - left, ordering: .relaxed)
+            cache.source.addDetached(left - bytes)
             bytes = left
         }
         while budget > 0, let segment = takeSegment() {

@@ -9,6 +9,8 @@ import Tenancy
 package final class EngineCache: Sendable {
     package let id: CacheID
     let core: EngineCore
+    /// The caches that this one shares limits with.
+    let group: EngineGroup?
     /// The books, and where memory comes from.
     let source: PageSource
     let stripes: StripeTable
@@ -46,20 +48,24 @@ package final class EngineCache: Sendable {
     static let firstItemOverhead = PageSource.charge(byteCount: LineArray.chunkBytes) + 96
 
     /// Only the engine makes caches.
-    init(id: CacheID, limits: EngineCacheLimits, compression: CompressionMode, core: EngineCore) {
+    init(
+        id: CacheID, group: EngineGroup?, limits: EngineCacheLimits, compression: CompressionMode, core: EngineCore
+    ) {
         self.id = id
         self.core = core
-        source = PageSource(core: core)
-        source.charge(Self.fixedCharge)
+        self.group = group
+        source = PageSource(core: core, group: group)
+        source.chargeFixed(Self.fixedCharge)
         stripes = StripeTable(hashKey: core.configuration.indexKey)
         maxBytes = Atomic(limits.maxBytes ?? .max)
         maxItems = Atomic(limits.maxItems ?? .max)
-        reservedBytes = Atomic(max(0, limits.reservedBytes))
+        reservedBytes = Atomic(0)
         byteCeiling = Atomic(limits.maxBytes ?? .max)
         itemCeiling = Atomic(limits.maxItems ?? .max)
         if core.configuration.seals {
             stripes.all[0].contents.pointee.sealer = CacheSealer(cacheID: id.rawValue, laneCount: 1)
         }
+        reserve(limits.reservedBytes)
         setCompression(compression)
     }
 
@@ -73,9 +79,24 @@ package final class EngineCache: Sendable {
     package func setLimits(_ limits: EngineCacheLimits) {
         maxBytes.store(limits.maxBytes ?? .max, ordering: .relaxed)
         maxItems.store(limits.maxItems ?? .max, ordering: .relaxed)
-        reservedBytes.store(max(0, limits.reservedBytes), ordering: .relaxed)
+        reserve(limits.reservedBytes)
+        // Closing marks the cache before it takes the reservation back, so one of the two sees what the other did.
+        if isClosed.load(ordering: .sequentiallyConsistent) { reserve(0) }
         byteCeiling.store(max(limits.maxBytes ?? .max, liveBytes), ordering: .relaxed)
         itemCeiling.store(max(limits.maxItems ?? .max, itemCount), ordering: .relaxed)
+    }
+
+    func reserve(_ byteCount: Int) {
+        let new = EngineCacheLimits.reservation(byteCount)
+        let old = reservedBytes.exchange(new, ordering: .sequentiallyConsistent)
+        group?.lines.charges.pointee.reservedByCaches.wrappingAdd(new - old, ordering: .relaxed)
+    }
+
+    /// Books items that came or went, for the holder of the stripe's lock.
+    @inline(__always)
+    func addItems(_ count: Int, to stripe: StripeReference) {
+        stripe.figures.pointee.addItems(count)
+        group?.addItems(count)
     }
 
     /// Changes how later writes are compressed. Values that are there stay readable as they are.

@@ -6,7 +6,9 @@ import Tenancy
 // Each cache's fair share is what is reserved for it, and an equal part of what is reserved for nobody. That part is the
 // same for all, so the cache furthest above its fair share is simply the one with the most bytes above its reservation.
 // It gives first, by its own eviction order; a cache within its reservation gives nothing to others. Only when nobody is
-// above, because more is reserved than there is, a cache pays for its own write.
+// above, because more is reserved than there is, a cache pays for its own write, or its group does.
+//
+// Caches of a group (EngineGroup.swift) give no more than the group has above what is reserved for it as a whole.
 //
 //     bytes   |      ____
 //             |     |xxxx|             x gives, until it is level with y
@@ -30,7 +32,12 @@ extension EngineCore {
         /// Nobody has a whole segment to spare: whoever is above its reservation at all gives.
         var isTight = false
 
-        func excess(_ cache: EngineCache) -> Int { isTight ? cache.excessBytes : cache.spareBytes }
+        /// What a cache has above its reservation, and no more than its group has above its own.
+        func excess(_ cache: EngineCache) -> Int {
+            let own = isTight ? cache.excessBytes : cache.spareBytes
+            guard let group = cache.group else { return own }
+            return min(own, isTight ? group.excessBytes : group.spareBytes)
+        }
     }
 
     /// How many uses of one search of the caches.
@@ -57,6 +64,7 @@ extension EngineCore {
             guard !hasRoom(for: byteCount) else { return }
             try checkFits(byteCount, in: cache)
             takeFromTheFurthestAbove(until: wanted, for: cache, now: now, &pressure)
+            cache.group?.give(to: cache, now: now) { hasRoom(for: byteCount) }
             take(from: cache, until: byteCount, now: now)
             guard hasRoom(for: byteCount) else { throw .memoryExhausted }
         }
@@ -134,14 +142,17 @@ extension EngineCore {
     private func find(_ pressure: inout Pressure) {
         var best: EngineCache?
         var bestExcess = 0
+        var bestOwnExcess = 0
         var secondExcess = 0
         registry.withLock { registry in
             for candidate in registry.caches {
                 let excess = pressure.excess(candidate)
-                guard excess > secondExcess, candidate.itemCount > 0 else { continue }
-                if excess > bestExcess {
+                guard excess > 0, excess >= secondExcess, candidate.itemCount > 0 else { continue }
+                // What a group has above its reservation is the figure of all its larger caches: the largest of them gives.
+                if excess > bestExcess || excess == bestExcess && candidate.excessBytes > bestOwnExcess {
                     secondExcess = bestExcess
                     bestExcess = excess
+                    bestOwnExcess = candidate.excessBytes
                     best = candidate
                 } else {
                     secondExcess = excess
@@ -156,10 +167,13 @@ extension EngineCore {
     /// Whether an item of a cache fits when every other cache is down to its reservation and this one is empty.
     private func checkFits(_ byteCount: Int, in cache: EngineCache) throws(MartletError) {
         let kept = registry.withLock { registry in
-            registry.caches.reduce(0) { kept, other in
-                guard other !== cache else { return kept }
-                let reserved = other.reservedBytes.load(ordering: .relaxed)
-                return kept + min(other.liveBytes, max(reserved, other.leastBytes))
+            let alone = registry.caches.reduce(0) { kept, other in
+                other === cache || other.group != nil ? kept : kept + other.keptBytes
+            }
+            return registry.groups.reduce(alone) { kept, group in
+                let sum = group.keptBytes(beside: cache)
+                // The item is one of its own group, whose other caches may give for it.
+                return kept + (group === cache.group ? sum : max(sum, min(group.liveBytes, group.reservedBytes)))
             }
         }
         let least = cache.leastBytes + EngineCache.firstItemOverhead + byteCount
@@ -175,7 +189,10 @@ extension EngineCore {
             var budget = 4096
             dismantleGraveyard(budget: &budget) { !hasRoom(for: 0) }
             takeFromTheFurthestAbove(until: 0, for: cache, now: now, mostSlices: Self.slicesOfRelief, &pressure)
-            if pressure.victim == nil, let cache { take(from: cache, until: 0, now: now) }
+            if pressure.victim == nil, let cache {
+                cache.group?.give(to: cache, now: now) { hasRoom(for: 0) }
+                take(from: cache, until: 0, now: now)
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ extension EngineCore {
     struct Ticking {
         /// The cache that the next tick begins with.
         var cursor = 0
+        /// The group that the next tick begins with.
+        var groupCursor = 0
         /// When the round over all caches began.
         var roundBegan: Int64 = 0
         /// How late the latest expired item of this round was freed, in milliseconds; and when the published figure was.
@@ -47,13 +49,34 @@ extension EngineCore {
                 // A cache that used the budget up may have more to do: it is the first of the next tick.
                 if budget > 0 { ticking.cursor += 1 }
             }
+            let areGroupsDone = trimGroups(&ticking, now: now)
             // What sealing and compression took was not asked for before.
             if accounted.load(ordering: .relaxed) > configuration.memoryBytes { relieve(for: nil, now: now) }
             if isRoundComplete {
                 publishLag(&ticking, now: now)
             }
-            return !isRoundComplete || graveyard.withLock { !$0.isEmpty }
+            return !isRoundComplete || !areGroupsDone || graveyard.withLock { !$0.isEmpty }
         } ?? true
+    }
+
+    /// Brings groups down to their limits, with work of its own: what expires elsewhere does not hold it up.
+    /// - Returns: whether all were looked at and are within them.
+    private func trimGroups(_ ticking: inout Ticking, now: Timestamp) -> Bool {
+        var budget = Self.workOfTick / 4
+        var groupsLeft = registry.withLock { $0.groups.count }
+        while groupsLeft > 0, budget > 0 {
+            let cursor = ticking.groupCursor
+            let group = registry.withLock { cursor < $0.groups.count ? $0.groups[cursor] : nil }
+            guard let group else {
+                if cursor == 0 { return true }
+                ticking.groupCursor = 0
+                continue
+            }
+            guard group.trim(budget: &budget, now: now) else { return false }
+            ticking.groupCursor += 1
+            groupsLeft -= 1
+        }
+        return groupsLeft == 0
     }
 
     /// Keeps the worst lag for some seconds, so that who looks now and then sees it.

@@ -4,7 +4,8 @@ import Tenancy
 /// What the caches of one engine share: the configuration, the pool, the process's books, and who exists. The caches
 /// hold it; ``EmbeddedEngine`` holds it too and breaks the circle when it goes.
 ///
-/// Order of locks: `ticking`, then `pressure`, then the locks of stripes, then `registry` or `graveyard`, then the pool's.
+/// Order of locks: `ticking`, then `pressure`, then a group's `pressure` (of one group at a time), then the locks of stripes,
+/// then `registry`, then a group's `members`, or `graveyard`, then the pool's.
 final class EngineCore: Sendable {
     let configuration: EngineConfiguration
     let pool: BlockPool
@@ -23,6 +24,8 @@ final class EngineCore: Sendable {
     struct Registry {
         var caches: [EngineCache] = []
         var positions: [ObjectIdentifier: Int] = [:]
+        var groups: [EngineGroup] = []
+        var groupPositions: [ObjectIdentifier: Int] = [:]
     }
 
     enum Buried {
@@ -65,20 +68,24 @@ final class EngineCore: Sendable {
 
     // MARK: Caches
 
-    func open(_ id: CacheID, limits: EngineCacheLimits, compression: CompressionMode) -> EngineCache {
-        let cache = EngineCache(id: id, limits: limits, compression: compression, core: self)
+    func open(
+        _ id: CacheID, in group: EngineGroup?, limits: EngineCacheLimits, compression: CompressionMode
+    ) -> EngineCache {
+        let cache = EngineCache(id: id, group: group, limits: limits, compression: compression, core: self)
         registry.withLock { registry in
             registry.positions[ObjectIdentifier(cache)] = registry.caches.count
             registry.caches.append(cache)
         }
+        if let group, !group.add(cache) { close(cache) }
         return cache
     }
 
     func close(_ cache: EngineCache) {
         guard !cache.isClosed.exchange(true, ordering: .sequentiallyConsistent) else { return }
         bury(cache.detachContents(closing: true))
-        cache.source.charge(-cache.ownBytes - cache.codingBytes.exchange(0, ordering: .sequentiallyConsistent))
+        cache.source.chargeFixed(-cache.ownBytes - cache.codingBytes.exchange(0, ordering: .sequentiallyConsistent))
         cache.detachAttachedBytes()
+        cache.reserve(0)
         registry.withLock { registry in
             guard let position = registry.positions.removeValue(forKey: ObjectIdentifier(cache)) else { return }
             // The last takes the place of the one that goes.
@@ -86,6 +93,30 @@ final class EngineCore: Sendable {
             if last !== cache {
                 registry.caches[position] = last
                 registry.positions[ObjectIdentifier(last)] = position
+            }
+        }
+        cache.group?.remove(cache)
+    }
+
+    // MARK: Groups
+
+    func openGroup(limits: EngineCacheLimits) -> EngineGroup {
+        let group = EngineGroup(limits: limits)
+        registry.withLock { registry in
+            registry.groupPositions[ObjectIdentifier(group)] = registry.groups.count
+            registry.groups.append(group)
+        }
+        return group
+    }
+
+    func closeGroup(_ group: EngineGroup) {
+        for cache in group.end() { close(cache) }
+        registry.withLock { registry in
+            guard let position = registry.groupPositions.removeValue(forKey: ObjectIdentifier(group)) else { return }
+            let last = registry.groups.removeLast()
+            if last !== group {
+                registry.groups[position] = last
+                registry.groupPositions[ObjectIdentifier(last)] = position
             }
         }
     }
@@ -120,7 +151,7 @@ final class EngineCore: Sendable {
             let isGone = TreeCore.dismantle(&tree.handle, source: tree.source, budget: &budget)
             // Pages that a reader's snapshot shares are given back by it; they are no longer this tree's.
             let left = isGone ? 0 : min(tree.bytes, tree.handle.bytes)
-            tree.source.detachedBytes.wrappingSubtract(tree.bytes - left, ordering: .relaxed)
+            tree.source.addDetached(left - tree.bytes)
             tree.bytes = left
             return isGone ? nil : .tree(tree)
         }
@@ -129,6 +160,7 @@ final class EngineCore: Sendable {
     /// Closes every cache and frees everything, for the end of the engine.
     func shutDown() {
         for cache in registry.withLock({ $0.caches }) { close(cache) }
+        for group in registry.withLock({ $0.groups }) { closeGroup(group) }
         var budget = Int.max
         dismantleGraveyard(budget: &budget)
         pressure.withLock { $0 = Pressure() }

@@ -19,12 +19,13 @@ package struct EngineConfiguration: Sendable {
     }
 }
 
-/// What one cache may hold. A limit that is lowered below what the cache holds stops its growth at once, and
-/// ``EmbeddedEngine/tick(now:)`` brings the cache down to it.
+/// What one cache may hold, or the caches of one group together. A limit that is lowered below what is there stops growth
+/// at once, and ``EmbeddedEngine/tick(now:)`` brings the cache or the group down to it.
 package struct EngineCacheLimits: Sendable, Equatable {
     /// Ceiling of the bytes charged to the cache: items with their overhead, index, fixed cost. Nil: no ceiling.
     package var maxBytes: Int?
-    /// While the cache is charged no more than this, it loses nothing to the pressure of other caches.
+    /// While the cache is charged no more than this, it loses nothing to the pressure of other caches; while a group is,
+    /// none of its caches loses anything to those outside of it.
     package var reservedBytes: Int
     /// Ceiling of the number of items. Nil: no ceiling.
     package var maxItems: Int?
@@ -34,6 +35,9 @@ package struct EngineCacheLimits: Sendable, Equatable {
         self.reservedBytes = reservedBytes
         self.maxItems = maxItems
     }
+
+    /// A reservation in bounds that sums of many cannot leave: 256 TiB.
+    static func reservation(_ byteCount: Int) -> Int { min(max(0, byteCount), 1 << 48) }
 }
 
 /// What an item's value is.
@@ -143,6 +147,18 @@ package struct EngineCacheStatistics: Equatable, Sendable {
     package let expirations: UInt64
     /// What compression did to the values written since the cache was opened.
     package let compression: CompressionStatistics
+}
+
+/// The figures of a group: the sums over its caches.
+package struct EngineGroupStatistics: Equatable, Sendable {
+    package let items: Int
+    /// Everything that is charged to the caches, ``bytesBeingFreed`` included.
+    package let bytes: Int
+    /// What waits to be freed. It counts against the process, not the group's limit.
+    package let bytesBeingFreed: Int
+
+    /// What counts against the group's limit.
+    package var liveBytes: Int { bytes - bytesBeingFreed }
 }
 
 /// The figures of the whole engine.

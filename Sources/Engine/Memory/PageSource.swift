@@ -1,20 +1,23 @@
 import Synchronization
 
 /// Gives and takes memory in the name of one cache, which is charged for it at once and to the byte: the books of the
-/// cache. What is charged to a cache is charged to the process in the same step. Any thread.
+/// cache. What is charged to a cache is charged to its group and to the process in the same step. Any thread.
 ///
 /// It may outlive its cache: a reader's snapshot of a collection holds it until it gives its pages back.
 final class PageSource: Sendable {
     static let pageBytes = BlockPool.pageBytes
 
     let core: EngineCore
+    /// Whose books are charged too.
+    let group: EngineGroup?
     /// Everything charged to the cache.
     let bytes = Atomic<Int>(0)
     /// That part of it which a flush or a removal left to be freed.
     let detachedBytes = Atomic<Int>(0)
 
-    init(core: EngineCore) {
+    init(core: EngineCore, group: EngineGroup? = nil) {
         self.core = core
+        self.group = group
     }
 
     /// What ``allocate(byteCount:)`` charges for that size: 1 KiB, 2 KiB, or whole pages.
@@ -36,13 +39,28 @@ final class PageSource: Sendable {
     func charge(_ difference: Int) {
         guard difference != 0 else { return }
         bytes.wrappingAdd(difference, ordering: .relaxed)
+        group?.charge(difference)
         core.accounted.wrappingAdd(difference, ordering: .relaxed)
+    }
+
+    /// Charges what no eviction gives back: a part of ``EngineCache/leastBytes``.
+    func chargeFixed(_ difference: Int) {
+        guard difference != 0 else { return }
+        group?.lines.charges.pointee.leastBytes.wrappingAdd(difference, ordering: .relaxed)
+        charge(difference)
+    }
+
+    /// Books what a flush or a removal left as such; negative: what was freed of it.
+    func addDetached(_ difference: Int) {
+        guard difference != 0 else { return }
+        detachedBytes.wrappingAdd(difference, ordering: .relaxed)
+        group?.lines.charges.pointee.detachedBytes.wrappingAdd(difference, ordering: .relaxed)
     }
 
     /// Takes over a tree that nobody reads any more, to be freed a bounded piece at a time in the background.
     func bury(_ tree: TreeHandle) {
         guard tree != TreeHandle() else { return }
-        detachedBytes.wrappingAdd(tree.bytes, ordering: .relaxed)
+        addDetached(tree.bytes)
         core.graveyard.withLock { $0.append(.tree(BuriedTree(handle: tree, bytes: tree.bytes, source: self))) }
     }
 

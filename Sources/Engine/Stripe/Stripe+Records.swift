@@ -34,7 +34,7 @@ extension StripeReference {
                 key: key, storedBytes: storedBytes, kind: kind, encoding: encoding, isLarge: isLarge,
                 expiresAt: expiresAt, uses: 0)
             contents.pointee.index.insert(record, hash: hash, tick: tick, from: cache.source)
-            figures.pointee.addItems(1)
+            cache.addItems(1, to: self)
             return record
         }
         var uses = min(found.uses + 1, Record.mostUses)
@@ -64,7 +64,7 @@ extension StripeReference {
     func remove(_ record: Record, hash: UInt64, _ change: KeyChange, _ cache: EngineCache) {
         tell(record.key, change, hash: hash)
         contents.pointee.index.remove(record, hash: hash, to: cache.source)
-        figures.pointee.addItems(-1)
+        cache.addItems(-1, to: self)
         releaseOutside(of: record, cache)
         bury(record, cache.source)
     }
