@@ -34,6 +34,8 @@ package final class CacheService: Sendable {
     let heartbeatTicks: Int
     private let open = Mutex<[CacheID: SharedCache]>([:])
     private let tenants = Mutex<[TenantID: TenantAdmission]>([:])
+    /// What the caches of each tenant hold together. Taken within ``open``, never around it.
+    private let groups = Mutex<[TenantID: EngineGroup]>([:])
     /// What the caches compressed that are gone.
     private let closed = Mutex(CompressionTotals())
     package let webhookCounters = WebhookCounters()
@@ -77,9 +79,10 @@ package final class CacheService: Sendable {
             let snapshot = catalog.snapshot
             guard let record = snapshot.cache(id), let tenant = snapshot.tenant(record.tenant) else { return nil }
             let items = engine.openCache(
-                id, limits: EngineCacheLimits(record.limits), compression: CompressionMode(record.compression))
+                id, in: group(of: tenant), limits: EngineCacheLimits(record.limits),
+                compression: CompressionMode(record.compression))
             let topics = topics.openSpace(
-                id, maxBytes: record.limits[.maxBytes].map { Int(clamping: $0) },
+                id, maxBytes: Self.maxBytes(record, of: tenant),
                 sealer: isSealing ? CacheMessageSealer(items: items) : nil
             ) { items.setAttachedBytes($0) }
             let shared = SharedCache(
@@ -102,6 +105,28 @@ package final class CacheService: Sendable {
         }
     }
 
+    /// What a tenant's caches share of the engine, made with the first of them.
+    private func group(of tenant: TenantRecord) -> EngineGroup {
+        groups.withLock { groups in
+            if let known = groups[tenant.id] { return known }
+            let made = engine.openGroup(limits: EngineCacheLimits(tenant.limits))
+            groups[tenant.id] = made
+            return made
+        }
+    }
+
+    /// What a cache may hold in all, by its own limit and its tenant's.
+    private static func maxBytes(_ cache: CacheRecord, of tenant: TenantRecord?) -> Int? {
+        [cache.limits[.maxBytes], tenant?.limits[.maxBytes]].compactMap { $0 }.min().map { Int(clamping: $0) }
+    }
+
+    /// What a tenant's caches hold together now, as its limits count it; nothing when none was used since the start.
+    /// Cost: a lock and a few loads.
+    package func tenantStatistics(_ id: TenantID) -> (bytes: Int, items: Int) {
+        guard let statistics = groups.withLock({ $0[id] })?.statistics else { return (0, 0) }
+        return (statistics.liveBytes, statistics.items)
+    }
+
     /// Takes in what the catalog has published: closes caches that are gone, hands changed limits on. Called by the
     /// catalog within the change, so that whoever made it finds it in force. Cost: O(open caches).
     package func catalogChanged(_ snapshot: CatalogSnapshot) {
@@ -120,7 +145,7 @@ package final class CacheService: Sendable {
                 if let record = snapshot.cache(id) {
                     shared.items.setLimits(EngineCacheLimits(record.limits))
                     shared.setCompression(record.compression)
-                    shared.topics.setMaxBytes(record.limits[.maxBytes].map { Int(clamping: $0) })
+                    shared.topics.setMaxBytes(Self.maxBytes(record, of: snapshot.tenant(record.tenant)))
                     shared.admission.update(limits: record.limits, nowNanoseconds: now)
                 } else {
                     let compression = shared.items.statistics.compression
@@ -130,6 +155,17 @@ package final class CacheService: Sendable {
                     forget(id)
                     meters.retire(cache: id)
                     open[id] = nil
+                }
+            }
+            // Within the lock of `open`, so that no cache is opened in a group that goes.
+            groups.withLock { groups in
+                for (id, group) in groups {
+                    if let record = snapshot.tenant(id) {
+                        group.setLimits(EngineCacheLimits(record.limits))
+                    } else {
+                        engine.closeGroup(group)
+                        groups[id] = nil
+                    }
                 }
             }
         }
