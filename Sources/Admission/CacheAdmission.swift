@@ -4,7 +4,7 @@ import Tenancy
 package final class TenantAdmission: Sendable {
     package let rates: RateLimits
     package let topics: TopicAdmission
-    /// Connections that are open, on whatever door.
+    /// Connections on which a caller of the tenant was identified.
     package let connections = CountLimit()
     /// Tokens minted a second.
     package let tokens = RateLimiter()
@@ -57,7 +57,8 @@ package final class TenantAdmission: Sendable {
     /// - Throws: ``MartletError/rateLimited(limit:value:retryAfterMilliseconds:)``.
     package func admitToken(nowNanoseconds: UInt64) throws(MartletError) {
         if let delay = tokens.take(1, nowNanoseconds: nowNanoseconds) {
-            throw .rateLimited(limit: .maxTokensPerSecond, value: tokens.rate ?? 0, retryAfterMilliseconds: delay)
+            throw .rateLimited(
+                limit: .maxTokensPerSecond, value: tokens.rate ?? 0, retryAfterMilliseconds: RetryDelay.rounded(delay))
         }
     }
 }
@@ -68,7 +69,7 @@ package final class CacheAdmission: Sendable {
     package let tenant: TenantAdmission
     package let rates: RateLimits
     package let topics: TopicAdmission
-    /// Connections that are open, on whatever door.
+    /// Connections that have used the cache.
     package let connections = CountLimit()
 
     package init(tenant: TenantAdmission, limits: Limits = Limits()) {

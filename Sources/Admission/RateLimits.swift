@@ -27,15 +27,20 @@ package struct RateLimits: ~Copyable, Sendable {
     {
         if let delay = operations.take(units, nowNanoseconds: now) {
             throw .rateLimited(
-                limit: .maxOperationsPerSecond, value: operations.rate ?? 0, retryAfterMilliseconds: delay)
+                limit: .maxOperationsPerSecond, value: operations.rate ?? 0,
+                retryAfterMilliseconds: RetryDelay.rounded(delay))
         }
         if let delay = bytesIn.take(bytes, nowNanoseconds: now) {
             operations.giveBack(units)
-            throw .rateLimited(limit: .maxBytesInPerSecond, value: bytesIn.rate ?? 0, retryAfterMilliseconds: delay)
+            throw .rateLimited(
+                limit: .maxBytesInPerSecond, value: bytesIn.rate ?? 0, retryAfterMilliseconds: RetryDelay.rounded(delay)
+            )
         }
         if let delay = bytesOut.take(0, nowNanoseconds: now) {
             giveBack(operations: units, bytesIn: bytes)
-            throw .rateLimited(limit: .maxBytesOutPerSecond, value: bytesOut.rate ?? 0, retryAfterMilliseconds: delay)
+            throw .rateLimited(
+                limit: .maxBytesOutPerSecond, value: bytesOut.rate ?? 0,
+                retryAfterMilliseconds: RetryDelay.rounded(delay))
         }
     }
 

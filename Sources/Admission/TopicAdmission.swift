@@ -26,7 +26,9 @@ package struct TopicAdmission: ~Copyable, Sendable {
     @inlinable
     borrowing func takePublish(nowNanoseconds now: UInt64) throws(MartletError) {
         if let delay = publishes.take(1, nowNanoseconds: now) {
-            throw .rateLimited(limit: .maxPublishPerSecond, value: publishes.rate ?? 0, retryAfterMilliseconds: delay)
+            throw .rateLimited(
+                limit: .maxPublishPerSecond, value: publishes.rate ?? 0,
+                retryAfterMilliseconds: RetryDelay.rounded(delay))
         }
     }
 }

@@ -12,26 +12,38 @@ extension ServiceLane {
     ///   - cacheName: As decoded from the request.
     ///   - key: Nil when the request names no key, or none that could be read: then the caller must be allowed
     ///     the operation on some key of the cache, and the door refuses the parameters afterwards.
-    /// - Throws: ``MartletError/permissionDenied(_:)``, ``MartletError/cacheNotFound`` or, for a name that no cache can
-    ///   have, ``MartletError/invalidArgument(field:reason:)``.
+    ///   - connection: On which the request came, to be counted. Nil for what goes on under a request that was counted.
+    /// - Throws: ``MartletError/permissionDenied(_:)``, ``MartletError/cacheNotFound``; for a name that no cache can
+    ///   have, ``MartletError/invalidArgument(field:reason:)``; for a connection too many,
+    ///   ``MartletError/countLimited(limit:value:)``.
     package func permit(
         _ caller: LaneCaller, cacheName: UnsafeRawBufferPointer, operation: CacheOperation,
-        key: UnsafeRawBufferPointer?, door: Door
+        key: UnsafeRawBufferPointer?, door: Door, on connection: ConnectionClaims? = nil
     ) throws(MartletError) -> CacheGrant {
         let grant = try grant(caller, cacheName)
         let isAllowed =
             if let key { grant.scope.allows(operation, key: key) } else { grant.scope.allowsSomewhere(operation) }
         guard isAllowed else {
+            if let connection { claimTenant(connection, of: caller) }
             let what = operation.rule.target == .topic ? "topic" : "key"
             let refusal = MartletError.permissionDenied(
                 "this credential may not do that with this \(what) of this cache")
             throw grant.cache == nil ? refusal : refused(grant, door, refusal)
         }
-        guard grant.cache != nil else { throw .cacheNotFound }
+        guard let cache = grant.cache else {
+            if let connection { claimTenant(connection, of: caller) }
+            throw .cacheNotFound
+        }
+        guard let connection else { return grant }
+        do throws(MartletError) {
+            try claim(connection, cache)
+        } catch {
+            throw refused(grant, door, error)
+        }
         return grant
     }
 
-    /// As ``permit(_:cacheName:operation:key:door:)``, for a call whose cache was resolved before: what it was given then
+    /// As ``permit(_:cacheName:operation:key:door:on:)``, for a call whose cache was resolved before: what it was given then
     /// may have changed. Cost: one comparison and the permission's while the catalog stands still.
     @inline(__always)
     package func permit(

@@ -43,6 +43,8 @@ package final class ServiceLane {
     var sweptBlockedVersion: UInt64 = 0
     /// What the transaction under way has written while others waited.
     var keysWrittenInTransaction: [[UInt8]] = []
+    /// Refusals for load, as the Redis protocol tells them.
+    var commandRefusals = RefusalMemory<[UInt8]>()
     var dice = Dice()
     /// Who waits for which token's check.
     var checksUnderWay: [SecretHash: [LateHandler<LaneCaller>]] = [:]

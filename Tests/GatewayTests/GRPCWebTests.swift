@@ -201,6 +201,6 @@ private func decode(_ text: String) -> [UInt8]? { decode([Array(text.utf8)]) }
     @Test func theLongestListIsBounded() {
         let longest = String(repeating: "a", count: 1024)
         #expect(allowed(longest) == longest)
-        #expect("\(GRPCWebCORS.exposedHeaders)" == "grpc-status, grpc-message, err")
+        #expect("\(GRPCWebCORS.exposedHeaders)" == "grpc-status, grpc-message, err, grpc-status-details-bin")
     }
 }

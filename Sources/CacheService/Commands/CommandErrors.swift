@@ -29,7 +29,7 @@ extension MartletError {
         case .memoryExhausted: "OOM command not allowed when used memory > 'maxmemory'."
         case .permissionDenied(let reason): "NOPERM \(reason)"
         case .rateLimited, .throttled, .busy, .countLimited, .tooMany:
-            "THROTTLED \(message)" + (retryAfterMilliseconds.map { "; retry after \($0) ms" } ?? "")
+            "THROTTLED \(message)" + (retryAfterMilliseconds.map { ", retry after \($0) ms" } ?? "")
         default: "\(row.respPrefix) \(message)"
         }
     }

@@ -93,6 +93,13 @@ package final class ReplyWriter {
         lineEnd()
     }
 
+    /// The same for a text without line ends. Cost: one copy.
+    package func errorLine(_ text: [UInt8]) {
+        byte(0x2D)
+        text.withUnsafeBytes { append($0) }
+        lineEnd()
+    }
+
     package func integer(_ value: Int) { header(0x3A, value) }
 
     package func integer(_ value: Int64) { header(0x3A, Int(value)) }

@@ -157,9 +157,7 @@ extension ServiceLane {
     }
 
     /// The limits that calls on the cache meet.
-    ///
-    /// - Parameter connections: Open connections of the tenant.
-    package func limits(for identity: CommandIdentity, connections: Int) throws(MartletError) -> [LimitReport] {
+    package func limits(for identity: CommandIdentity) throws(MartletError) -> [LimitReport] {
         let cache = try cache(of: identity)
         let (shared, sizes) = (cache.shared, cache.sizes)
         let statistics = mayReadAll(identity) ? shared.items.statistics : nil
@@ -170,6 +168,12 @@ extension ServiceLane {
             let isOfTenant = limit != cache.record.limits[name]
             let rates = isOfTenant ? admission.tenant.usedRates(nowNanoseconds) : admission.usedRates(nowNanoseconds)
             return LimitReport(name: name, limit: limit, used: limit == nil ? nil : rates[name])
+        }
+        /// What exists of something at one time, of the level whose limit is met first.
+        func count(_ name: LimitName, _ own: CountLimit, _ tenants: CountLimit) -> LimitReport {
+            let limit = ceiling(name, cache)
+            let isOfTenant = limit != cache.record.limits[name]
+            return LimitReport(name: name, limit: limit, used: (isOfTenant ? tenants : own).count)
         }
         func size(_ name: LimitName, _ bytes: Int) -> LimitReport {
             LimitReport(name: name, limit: UInt64(clamping: bytes), used: nil)
@@ -185,8 +189,7 @@ extension ServiceLane {
             size(.maxKeyBytes, sizes.keyBytes), size(.maxMessageBytes, sizes.messageBytes),
             LimitReport(name: .maxTTLSeconds, limit: cache.ttl.maxTTLSeconds, used: nil),
             LimitReport(name: .defaultTTLSeconds, limit: defaultTTL.map { UInt64(clamping: $0) }, used: nil),
-            LimitReport(
-                name: .maxConnections, limit: ceiling(.maxConnections, cache), used: UInt64(clamping: connections)),
+            count(.maxConnections, admission.connections, admission.tenant.connections),
             LimitReport(
                 name: .maxSubscriptions, limit: ceiling(.maxSubscriptions, cache),
                 used: UInt64(clamping: shared.topics.statistics.subscriptions)),

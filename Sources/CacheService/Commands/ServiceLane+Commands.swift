@@ -31,16 +31,19 @@ package enum CommandOutcome {
 extension ServiceLane {
     /// Opens a cache for the commands of a connection.
     ///
+    /// - Parameter connection: On which they come, to be counted; nil when it is. What it counted for before, it keeps
+    ///   (``ConnectionClaims/keepOnly(_:)``).
     /// - Throws: ``MartletError/permissionDenied(_:)`` for a caller who may do nothing with any item or topic of it,
-    ///   ``MartletError/cacheNotFound``.
+    ///   ``MartletError/cacheNotFound``, ``MartletError/countLimited(limit:value:)`` for a connection too many.
     package func openCommands(
-        _ caller: LaneCaller, cacheName: UnsafeRawBufferPointer
+        _ caller: LaneCaller, cacheName: UnsafeRawBufferPointer, on connection: ConnectionClaims? = nil
     ) throws(MartletError) -> CommandIdentity {
         let operations: [CacheOperation] = [.get, .set, .publish, .subscribe]
         var refusal = MartletError.cacheNotFound
         for operation in operations {
             do throws(MartletError) {
-                let grant = try permit(caller, cacheName: cacheName, operation: operation, key: nil, door: .resp)
+                let grant = try permit(
+                    caller, cacheName: cacheName, operation: operation, key: nil, door: .resp, on: connection)
                 return CommandIdentity(caller, grant)
             } catch {
                 refusal = error
@@ -87,8 +90,16 @@ extension ServiceLane {
             }
         } catch {
             call.reply.truncate(to: start)
-            call.reply.error(error.commandText)
+            writeRefusal(error, call.reply)
             return .replied
+        }
+    }
+
+    private func writeRefusal(_ error: MartletError, _ writer: ReplyWriter) {
+        if let text = commandRefusals.value(for: error, { Array($0.commandText.utf8) }) {
+            writer.errorLine(text)
+        } else {
+            writer.error(error.commandText)
         }
     }
 

@@ -173,16 +173,17 @@ extension ServiceLane {
 
     // MARK: Permit
 
-    /// As ``permit(_:cacheName:operation:key:door:)``, for names that stand apart from a request's bytes.
+    /// As ``permit(_:cacheName:operation:key:door:on:)``, for names that stand apart from a request's bytes.
     package func permit(
-        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation, _ door: Door
+        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation, _ door: Door,
+        on connection: ConnectionClaims? = nil
     ) throws(MartletError) -> CacheGrant {
         let key = Array(topic.utf8)
         return try cacheName.withUnsafeBufferPointer { (cacheName) throws(MartletError) -> CacheGrant in
             try key.withUnsafeBufferPointer { (key) throws(MartletError) -> CacheGrant in
                 try permit(
                     caller, cacheName: UnsafeRawBufferPointer(cacheName), operation: operation,
-                    key: UnsafeRawBufferPointer(key), door: door)
+                    key: UnsafeRawBufferPointer(key), door: door, on: connection)
             }
         }
     }

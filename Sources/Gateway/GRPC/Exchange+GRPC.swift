@@ -75,8 +75,22 @@ extension Exchange {
     /// Ends a call that has not been answered with an error's status.
     func respondGRPC(error: MartletError) {
         guard !isResponded else { return }
-        note(error)
-        respondGRPC(status: error.grpcTrailers)
+        guard let refusal = lane.rendered(error) else {
+            note(error)
+            respondGRPC(status: error.grpcTrailers)
+            return
+        }
+        grpc.status = refusal.grpcStatus
+        responseBody.clear()
+        if grpc.form == .plain {
+            var head = ResponseHead(status: 200)
+            head.contentType = .grpc
+            head.rendered = refusal.grpcFields
+            respond(head)
+        } else {
+            responseBody.writeBytes(refusal.grpcWebFrame)
+            respondWeb()
+        }
     }
 
     /// Ends a call that has not been answered with a status that is not 0.
@@ -162,7 +176,7 @@ extension MartletError {
     /// The fields that end a call with this error.
     ///
     /// `err` is what SDKs tell causes of one status apart by; `grpc-retry-pushback-ms` is the wait that gRPC's own retries
-    /// heed (gRFC A6).
+    /// heed (gRFC A6); ``GRPCStatusDetails`` says the same to whoever reads google.rpc.RetryInfo.
     var grpcTrailers: [(name: String, value: String)] {
         let row = row
         var fields = [
@@ -174,7 +188,15 @@ extension MartletError {
         }
         // The gRPC page on compression: what would be taken.
         if case .unsupportedEncoding = self { fields.append(("grpc-accept-encoding", GRPCEncoding.accepted)) }
-        if let retryAfterMilliseconds { fields.append(("grpc-retry-pushback-ms", String(retryAfterMilliseconds))) }
+        if let retryAfterMilliseconds {
+            fields.append(("grpc-retry-pushback-ms", String(retryAfterMilliseconds)))
+            fields.append(
+                (
+                    GRPCStatusDetails.fieldName,
+                    GRPCStatusDetails.text(
+                        code: row.grpcStatus, message: message, retryAfterMilliseconds: retryAfterMilliseconds)
+                ))
+        }
         return fields
     }
 }

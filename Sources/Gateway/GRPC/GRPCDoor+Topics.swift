@@ -15,7 +15,8 @@ extension GRPCDoor {
         let service = exchange.lane.service
         let door = exchange.grpc.door
         let grant = try service.permit(
-            caller, cacheName: Array(request.cacheName.utf8), topic: request.topic, .publish, door)
+            caller, cacheName: Array(request.cacheName.utf8), topic: request.topic, .publish, door,
+            on: exchange.transport.peer.claims)
         exchange.rest.opened = grant
         let topic = try exchange.parameters { () throws(MartletError) in try TopicName(request.topic) }
         switch request.value.kind {
@@ -47,7 +48,8 @@ extension GRPCDoor {
         let service = exchange.lane.service
         let door = exchange.grpc.door
         let grant = try service.permit(
-            caller, cacheName: Array(request.cacheName.utf8), topic: request.topic, .subscribe, door)
+            caller, cacheName: Array(request.cacheName.utf8), topic: request.topic, .subscribe, door,
+            on: exchange.transport.peer.claims)
         exchange.rest.opened = grant
         let topic = try exchange.parameters { () throws(MartletError) in try TopicName(request.topic) }
         guard !exchange.lane.isDraining else {

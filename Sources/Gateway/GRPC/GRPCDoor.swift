@@ -122,7 +122,8 @@ final class GRPCDoor: HTTPDoor {
                 let door = exchange.grpc.door
                 let grant = try exchange.request.withArena { bytes throws(MartletError) in
                     try service.permit(
-                        caller, cacheName: bytes.slice(name.range), operation: operation, key: nil, door: door)
+                        caller, cacheName: bytes.slice(name.range), operation: operation, key: nil, door: door,
+                        on: exchange.transport.peer.claims)
                 }
                 exchange.rest.opened = grant
                 let namesOneKey = exchange.grpc.method.namesOneKey

@@ -11,14 +11,15 @@ extension Exchange {
             respondGRPC(error: error)
             return
         }
+        if let refusal = lane.rendered(error) {
+            respond(refusal, closesConnection: closesConnection)
+            return
+        }
         let row = error.row
         var head = ResponseHead(status: row.httpStatus)
         head.closesConnection = closesConnection
         head.allowsAnyOrigin = rest.allowsAnyOrigin
-        head.extra.append(("x-request-id", requestIDText))
-        if let delay = error.retryAfterMilliseconds {
-            head.extra.append(("retry-after", String((delay + 999) / 1000)))
-        }
+        head.requestID = requestID
         if case .methodNotAllowed(let allowed) = error { head.extra.append(("allow", allowed)) }
         // RFC 9110 section 12.5.3: what would be taken.
         if case .unsupportedEncoding = error { head.extra.append(("accept-encoding", "zstd")) }
@@ -29,6 +30,20 @@ extension Exchange {
         }
         if row.httpStatus == 401 { head.extra.append(("www-authenticate", "Bearer realm=\"martlet\"")) }
         respond(head, json: error.json)
+    }
+
+    /// Answers with a refusal that was rendered before. No allocation.
+    private func respond(_ refusal: RenderedRefusal, closesConnection: Bool) {
+        var head = ResponseHead(status: refusal.httpStatus)
+        head.closesConnection = closesConnection
+        head.allowsAnyOrigin = rest.allowsAnyOrigin
+        head.requestID = requestID
+        head.rendered = refusal.fields
+        head.contentType = .json
+        head.contentLength = refusal.json.count
+        responseBody.clear()
+        responseBody.writeBytes(refusal.json)
+        respond(head)
     }
 
     /// Refuses a request that the service has let in, and has it written down there.

@@ -274,6 +274,8 @@ final class Peer {
     var lastCredential: [UInt8] = []
     var lastCaller: LaneCaller?
 
+    /// What the connection counts against.
+    let claims = ConnectionClaims()
     /// Signature checks of false tokens that the connection may still cause.
     var checks: CheckAllowance
 

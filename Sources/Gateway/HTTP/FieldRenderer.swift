@@ -2,7 +2,7 @@ import CacheService
 import Tenancy
 
 /// Renders header values into memory that stays where it is. Callers ask for less than
-/// ``Exchange/renderedCapacity`` bytes in all: two decimals and one entity tag.
+/// ``Exchange/renderedCapacity`` bytes in all: three decimals and one entity tag.
 struct FieldRenderer {
     private let memory: UnsafeMutableRawPointer
     private var position = 0
@@ -24,6 +24,16 @@ struct FieldRenderer {
             } while rest > 0
             return append(UnsafeRawBufferPointer(rebasing: digits[index..<24]))
         }
+    }
+
+    /// The hexadecimal digits of a number. At most 16 bytes.
+    mutating func hexadecimal(_ number: UInt64) -> UnsafeRawBufferPointer {
+        let start = position
+        let digits = max(1, (67 - number.leadingZeroBitCount) / 4)
+        for shift in stride(from: (digits - 1) * 4, through: 0, by: -4) {
+            putDigit(number >> UInt64(shift))
+        }
+        return UnsafeRawBufferPointer(start: memory + start, count: position - start)
     }
 
     /// `"` and 32 hexadecimal digits and `"`: a strong entity tag (RFC 9110 section 8.8.3), with `-zstd` in it for that
@@ -57,8 +67,12 @@ struct FieldRenderer {
 
     private mutating func putHexadecimal(_ number: UInt64) {
         for shift in stride(from: 60, through: 0, by: -4) {
-            let nibble = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 0xF
-            put(nibble < 10 ? 0x30 + nibble : 0x57 + nibble)
+            putDigit(number >> UInt64(shift))
         }
+    }
+
+    private mutating func putDigit(_ number: UInt64) {
+        let nibble = UInt8(truncatingIfNeeded: number) & 0xF
+        put(nibble < 10 ? 0x30 + nibble : 0x57 + nibble)
     }
 }

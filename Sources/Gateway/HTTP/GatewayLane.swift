@@ -59,6 +59,7 @@ final class GatewayLane {
     var serviceBegan: UInt64 = 0
     var serviceArrival: UInt64 = 0
     var callsBefore: UInt64 = 0
+    private var refusals = RefusalMemory<RenderedRefusal>()
     private var exchanges: [Exchange] = []
     private var scratch = ByteBuffer()
     private let date: UnsafeMutableRawPointer
@@ -153,6 +154,12 @@ final class GatewayLane {
         ]
         if let status = exchange.grpc.status { metadata["grpc_status"] = "\(status)" }
         logger.log(level: level, "request", metadata: metadata)
+    }
+
+    /// A refusal for load in its rendered form; nil for any other error.
+    @inline(__always)
+    func rendered(_ error: MartletError) -> RenderedRefusal? {
+        refusals.value(for: error) { RenderedRefusal($0) }
     }
 
     // MARK: Exchanges

@@ -38,14 +38,21 @@ struct ResponseHead {
     var allowsAnyOrigin = false
     /// The connection ends after this response (HTTP/1.1).
     var closesConnection = false
+    /// The request's id, in `x-request-id`.
+    var requestID: UInt64?
+    /// Further fields that were rendered before.
+    var rendered: RenderedFields?
     /// Lower-case names with values that hold no line break. Empty on the hot path.
     var extra: [(name: String, value: String)] = []
 
     /// What a page of another origin may read.
     var exposedFields: StaticString {
         contentType == .grpcWeb || contentType == .grpcWebText
-            ? GRPCWebCORS.exposedHeaders : "etag, retry-after"
+            ? GRPCWebCORS.exposedHeaders : Self.exposedHeaders
     }
+
+    private static let exposedHeaders: StaticString =
+        "etag, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy, x-request-id"
 
     init(status: Int) {
         self.status = status

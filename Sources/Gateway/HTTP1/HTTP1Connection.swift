@@ -479,6 +479,15 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
             write("\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: ")
             write(head.exposedFields)
         }
+        if let requestID = head.requestID {
+            write("\r\nx-request-id: ")
+            output.writeBytes(renderer.hexadecimal(requestID))
+        }
+        if let rendered = head.rendered, rendered.lines.count > 2 {
+            write("\r\n")
+            // Without the last line end, which the next field brings.
+            rendered.lines.withUnsafeBytes { _ = output.writeBytes(UnsafeRawBufferPointer(rebasing: $0.dropLast(2))) }
+        }
         for (name, value) in head.extra {
             write("\r\n")
             output.writeString(name)

@@ -26,6 +26,13 @@ extension HTTP2Connection {
             namelen: name.utf8CodeUnitCount, valuelen: value.count, flags: flags)
     }
 
+    private static func field(_ lines: UnsafeRawBufferPointer, _ name: Range<Int>, _ value: Range<Int>) -> nghttp2_nv {
+        let base = UnsafeMutablePointer(mutating: lines.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        return nghttp2_nv(
+            name: base.map { $0 + name.lowerBound }, value: base.map { $0 + value.lowerBound }, namelen: name.count,
+            valuelen: value.count, flags: copied)
+    }
+
     func responseHeadReady(_ exchange: Exchange) {
         guard let session else { return }
         if exchange.bodyMode == .discarding { dropHeldBody(of: exchange) }
@@ -41,7 +48,9 @@ extension HTTP2Connection {
 
     /// Cost: one allocation inside libnghttp2 for the frame.
     private func submit(_ exchange: Exchange, _ head: ResponseHead, session: OpaquePointer, hasBody: Bool) {
-        withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: 12 + head.extra.count) { fields in
+        withUnsafeTemporaryAllocation(
+            of: nghttp2_nv.self, capacity: 13 + (head.rendered?.bounds.count ?? 0) + head.extra.count
+        ) { fields in
             var count = 0
             func add(_ field: nghttp2_nv) {
                 fields[count] = field
@@ -62,7 +71,16 @@ extension HTTP2Connection {
                 add(Self.field("access-control-allow-origin", "*"))
                 add(Self.field("access-control-expose-headers", head.exposedFields))
             }
-            if head.extra.isEmpty {
+            if let requestID = head.requestID {
+                add(Self.field("x-request-id", renderer.hexadecimal(requestID), Self.neverIndexed))
+            }
+            if let rendered = head.rendered {
+                // The library copies what it is given here before it returns.
+                rendered.lines.withUnsafeBytes { lines in
+                    for field in rendered.bounds { add(Self.field(lines, field.name, field.value)) }
+                    submit(exchange, session, fields.baseAddress, count, hasBody)
+                }
+            } else if head.extra.isEmpty {
                 submit(exchange, session, fields.baseAddress, count, hasBody)
             } else {
                 Self.withText(head.extra) { extra in

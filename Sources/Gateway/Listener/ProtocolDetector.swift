@@ -216,5 +216,7 @@ extension Peer {
         } else {
             self.init(address: [], now: now)
         }
+        // Whatever becomes of its handlers, a channel closes once.
+        channel.closeFuture.assumeIsolated().whenComplete { [claims] _ in claims.end() }
     }
 }

@@ -34,7 +34,7 @@ extension RESPSession {
     /// What is as it is here, in the words of Redis.
     private func configuration(_ identity: CommandIdentity) throws(MartletError) -> [(name: String, value: String)] {
         let report = try lane.service.report(for: identity)
-        let limits = try lane.service.limits(for: identity, connections: 0)
+        let limits = try lane.service.limits(for: identity)
         let itemBytes = limits.first { $0.name == .maxItemBytes }?.limit ?? 0
         let connections = limits.first { $0.name == .maxConnections }?.limit
         return [

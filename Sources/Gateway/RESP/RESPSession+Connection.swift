@@ -37,7 +37,7 @@ extension RESPSession {
             reset()
             writer.isVersion3 = false
             writer.simple("RESET")
-        default: writer.error("NOAUTH Authentication required.")
+        default: refuseUnidentified(writer)
         }
     }
 

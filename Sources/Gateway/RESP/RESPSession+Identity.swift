@@ -119,14 +119,17 @@ extension RESPSession {
             let caller = try result.get()
             let name = cache ?? lane.service.onlyCache(of: caller) ?? Self.defaultCache
             let opened = try name.withUnsafeBufferPointer { (name) throws(MartletError) in
-                try lane.service.openCommands(caller, cacheName: UnsafeRawBufferPointer(name))
+                try lane.service.openCommands(
+                    caller, cacheName: UnsafeRawBufferPointer(name), on: connection.peer.claims)
             }
             try subscriber?.renew(opened)
             identity = opened
             finish(writer)
         } catch {
+            // What this one had been counted for already. Who the connection was before, it stays.
+            connection.peer.claims.keepOnly(identity?.grant)
             switch error {
-            case .throttled, .busy, .command: writer.error(error.commandText)
+            case .throttled, .busy, .countLimited, .command: writer.error(error.commandText)
             case .cacheNotFound: writer.error("ERR no such cache")
             case .permissionDenied: writer.error("NOPERM this credential may not use that cache")
             default: writer.error("WRONGPASS invalid username-password pair or user is disabled.")

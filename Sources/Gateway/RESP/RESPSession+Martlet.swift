@@ -8,8 +8,7 @@ extension RESPSession {
     /// For each limit a map: `limit`, null where none is set, and `used`, null where there is nothing to use up. Of limits a
     /// second, `used` is what of a second's allowance is taken at this moment.
     func writeLimits(_ identity: CommandIdentity, _ writer: ReplyWriter) throws(MartletError) {
-        let connections = registry.count(of: identity.caller.caller.tenant)
-        let limits = try lane.service.limits(for: identity, connections: connections)
+        let limits = try lane.service.limits(for: identity)
         writer.map(limits.count)
         for limit in limits {
             writer.bulk(limit.name.rawValue)

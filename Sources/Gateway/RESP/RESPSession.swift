@@ -44,6 +44,8 @@ final class RESPSession {
     var finishesWithAnswer = false
     /// Whether a connection that shows no credential may use cache `default`: on loopback, for development.
     private var isOpen = false
+    /// Why it just could not.
+    private var refusal: MartletError?
 
     /// What is queued, from MULTI on.
     var transaction: RESPTransaction? {
@@ -152,7 +154,7 @@ final class RESPSession {
         if isListening, !mayPerformSubscribed(found, arguments, writer) { return }
         lastCommand = fullName
         guard let identity = identity ?? openIdentity() else {
-            guard found.flags.contains(.noAuth) else { return writer.error("NOAUTH Authentication required.") }
+            guard found.flags.contains(.noAuth) else { return refuseUnidentified(writer) }
             return performUnidentified(command, arguments, writer)
         }
         if !command.flags.contains(.noAuth), let fault = lane.service.fault(of: identity.caller) {
@@ -173,7 +175,7 @@ final class RESPSession {
     }
 
     private func refuseSubcommand(of found: CommandSpec, _ arguments: Arguments, _ writer: ReplyWriter) {
-        guard let identity = identity ?? openIdentity() else { return writer.error("NOAUTH Authentication required.") }
+        guard let identity = identity ?? openIdentity() else { return refuseUnidentified(writer) }
         let name = "\(found.name)|\(Self.shown(arguments[1]))"
         if let entry = RefusedCommands.entry(named: name) {
             return doom(lane.service.unsupported(entry, entry.name, for: identity).commandText, writer)
@@ -188,7 +190,7 @@ final class RESPSession {
             connection.abort()
             return
         }
-        guard let identity = identity ?? openIdentity() else { return writer.error("NOAUTH Authentication required.") }
+        guard let identity = identity ?? openIdentity() else { return refuseUnidentified(writer) }
         if let entry = RefusedCommands.entry(named: Self.shown(arguments[0])) {
             return doom(
                 lane.service.unsupported(entry, Self.shown(arguments[0]), for: identity).commandText, writer)
@@ -222,10 +224,26 @@ final class RESPSession {
     /// Who a connection is that showed no credential, where it may be one.
     private func openIdentity() -> CommandIdentity? {
         guard isOpen, identity == nil, let caller = lane.service.developmentCaller else { return identity }
-        identity = Self.defaultCache.withUnsafeBytes { name in
-            try? lane.service.openCommands(caller, cacheName: name)
+        do throws(MartletError) {
+            identity = try Self.defaultCache.withUnsafeBufferPointer { (name) throws(MartletError) in
+                try lane.service.openCommands(
+                    caller, cacheName: UnsafeRawBufferPointer(name), on: connection.peer.claims)
+            }
+        } catch {
+            connection.peer.claims.keepOnly(nil)
+            refusal = error
         }
         return identity
+    }
+
+    /// Tells a connection that it is nobody's: for want of a credential or, where none is needed, of a free place.
+    func refuseUnidentified(_ writer: ReplyWriter) {
+        if case .countLimited? = refusal {
+            writer.error(refusal?.commandText ?? "")
+        } else {
+            writer.error("NOAUTH Authentication required.")
+        }
+        refusal = nil
     }
 
     static let defaultCache = Array("default".utf8)
@@ -272,6 +290,7 @@ final class RESPSession {
     private func ownerChanged(from old: CommandIdentity?) {
         registry.setOwner(
             of: id, tenant: identity?.caller.caller.tenant, cacheName: identity?.cacheName ?? [])
+        connection.peer.claims.keepOnly(identity?.grant)
         guard let old else { return }
         if let identity, identity.grant.isForSameCache(as: old.grant),
             identity.caller.caller.tenant == old.caller.caller.tenant

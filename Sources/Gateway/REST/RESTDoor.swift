@@ -98,7 +98,7 @@ final class RESTDoor: HTTPDoor {
         return try exchange.request.withArena { bytes throws(MartletError) in
             try exchange.lane.service.permit(
                 caller, cacheName: bytes.slice(cacheName), operation: operation,
-                key: key.map { bytes.slice($0.range) }, door: .rest)
+                key: key.map { bytes.slice($0.range) }, door: .rest, on: exchange.transport.peer.claims)
         }
     }
 

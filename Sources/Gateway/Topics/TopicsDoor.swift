@@ -101,7 +101,7 @@ final class TopicsDoor: HTTPDoor {
         return try exchange.request.withArena { bytes throws(MartletError) in
             try exchange.lane.service.permit(
                 caller, cacheName: bytes.slice(cacheName), operation: operation,
-                key: bytes.slice(topic), door: door)
+                key: bytes.slice(topic), door: door, on: exchange.transport.peer.claims)
         }
     }
 

@@ -5,11 +5,13 @@ import Topics
 
 extension GatewayLane {
     /// Whether a caller may do something with the topic that a frame names.
+    ///
+    /// - Parameter peer: On whose connection the frame came.
     func permit(
-        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation
+        _ caller: LaneCaller, cacheName: [UInt8], topic: String, _ operation: CacheOperation, _ peer: Peer?
     ) throws(MartletError) -> CacheGrant {
         if let fault = service.fault(of: caller) { throw fault }
-        return try service.permit(caller, cacheName: cacheName, topic: topic, operation, .webSocket)
+        return try service.permit(caller, cacheName: cacheName, topic: topic, operation, .webSocket, on: peer?.claims)
     }
 
     /// Publishes what a frame holds.
@@ -17,9 +19,9 @@ extension GatewayLane {
     /// - Parameter opened: what the socket was opened for, where that was one cache.
     func publish(
         _ caller: LaneCaller, cacheName: [UInt8], topic: TopicName, _ message: ClientFrame.Publish,
-        asIn opened: CacheGrant? = nil
+        _ peer: Peer?, asIn opened: CacheGrant? = nil
     ) throws(MartletError) -> TopicPosition {
-        let grant = try permit(caller, cacheName: cacheName, topic: topic.text, .publish)
+        let grant = try permit(caller, cacheName: cacheName, topic: topic.text, .publish, peer)
         // One that was deleted and made again under its name is another.
         if let opened, !grant.isForSameCache(as: opened) { throw .cacheNotFound }
         return try message.bytes.withUnsafeBufferPointer { (bytes) throws(MartletError) -> TopicPosition in

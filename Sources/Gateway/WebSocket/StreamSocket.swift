@@ -67,7 +67,7 @@ final class StreamSocket: WebSocketApplication {
     private func subscribe(
         _ id: String, _ cache: String, _ topic: String, _ position: TopicPosition
     ) throws(MartletError) {
-        let grant = try lane.permit(caller, cacheName: Array(cache.utf8), topic: topic, .subscribe)
+        let grant = try lane.permit(caller, cacheName: Array(cache.utf8), topic: topic, .subscribe, session?.peer)
         let subscription = StreamSubscription(self, id)
         do throws(MartletError) {
             guard subscriptions[subscription.key] == nil else { throw .alreadyExists("Subscription '\(id)'") }
@@ -104,7 +104,7 @@ final class StreamSocket: WebSocketApplication {
         case (let given?, let topic?):
             cache = Array(given.utf8)
             // Whoever may not publish there is told that first.
-            _ = try lane.permit(caller, cacheName: cache, topic: topic, .publish)
+            _ = try lane.permit(caller, cacheName: cache, topic: topic, .publish, session?.peer)
             name = try TopicName(topic)
         case (nil, nil):
             guard let subscription else {
@@ -117,7 +117,7 @@ final class StreamSocket: WebSocketApplication {
         case (.some, nil):
             throw .invalidArgument(field: "topic", reason: "is required beside cache")
         }
-        let position = try lane.publish(caller, cacheName: cache, topic: name, message)
+        let position = try lane.publish(caller, cacheName: cache, topic: name, message, session?.peer)
         session?.send(json: ServerFrame.published(position, id: message.id.map(ServerFrame.quoted)))
     }
 

@@ -55,7 +55,8 @@ final class TopicSocket: WebSocketApplication, TopicSink {
     }
 
     private func publish(_ message: ClientFrame.Publish) throws(MartletError) {
-        let position = try lane.publish(caller, cacheName: grant.cacheName, topic: topic, message, asIn: grant)
+        let position = try lane.publish(
+            caller, cacheName: grant.cacheName, topic: topic, message, session?.peer, asIn: grant)
         session?.send(json: ServerFrame.published(position))
     }
 

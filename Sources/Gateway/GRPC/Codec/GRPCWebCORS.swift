@@ -7,7 +7,7 @@ enum GRPCWebCORS {
         "content-type, x-grpc-web, x-user-agent, grpc-timeout, authorization, cache, agent, runtime-version, "
         + "read-concern, request-id"
     /// The fields of an answer that a page may read, for `access-control-expose-headers`.
-    static let exposedHeaders: StaticString = "grpc-status, grpc-message, err"
+    static let exposedHeaders: StaticString = "grpc-status, grpc-message, err, grpc-status-details-bin"
     /// A list that is longer than that no client of ours sends.
     private static let requestedBytesLimit = 1024
 
