@@ -65,6 +65,7 @@ soak: setup-test build venv
 
 bench: setup-bench build venv
 	MARTLET_DEV=1 swift build -c release --product EngineBench
+	MARTLET_DEV=1 swift build -c release --product AdmissionBench
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement Benchmarks/requirements.txt
 	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py $(BENCH_ARGS)
 

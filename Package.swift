@@ -49,11 +49,15 @@ let fuzzTargets: [Target] = [
         path: "Fuzz/WebSocketFuzz", exclude: ["Corpus"], swiftSettings: fuzzSettings),
 ]
 
-/// Built by `make bench`: the engine's measures that run in one process.
+/// Built by `make bench`: the measures that run in one process.
 let benchmarkTargets: [Target] = [
     .executableTarget(
+        name: "AdmissionBench",
+        dependencies: ["CacheService", "Access", "Admission", "Catalog", "Engine", "Metering", "Tenancy"],
+        path: "Benchmarks/admission", swiftSettings: dataPathSettings),
+    .executableTarget(
         name: "EngineBench", dependencies: ["Engine", "Tenancy", "COpenSSL"], path: "Benchmarks/engine",
-        swiftSettings: dataPathSettings)
+        swiftSettings: dataPathSettings),
 ]
 
 let package = Package(

@@ -26,6 +26,7 @@ from idle import idle
 from martlet import binary
 from peers import versions
 from process import LOAD_CORE, SERVER_CORE, BenchmarkError, kill_all, raise_file_limit
+from refusals import admission, refusal
 from resp import resp, resp_commands, resp_idle, resp_sealed
 from startup import startup
 from topics import fanout, idle_websocket, topics_memory
@@ -49,6 +50,8 @@ MEASURES = {
     "fanout": fanout,
     "idle-websocket": idle_websocket,
     "topics-memory": topics_memory,
+    "admission": admission,
+    "refusal": refusal,
     "startup": startup,
     "engine-speed": engine_speed,
     "engine-memory": engine_memory,
