@@ -9,6 +9,7 @@ package final class CountLimit: Sendable {
     private let taken = Atomic<UInt64>(0)
     /// `.max`: none is set. So many of anything fit nowhere, so the number is free to mean that.
     private let highest: Atomic<UInt64>
+    private let hasRefused = Atomic<Bool>(false)
 
     /// - Parameter ceiling: nil for none, 0 to refuse everything.
     package init(ceiling: UInt64? = nil) {
@@ -35,12 +36,20 @@ package final class CountLimit: Sendable {
         let highest = highest.load(ordering: .relaxed)
         var current = taken.load(ordering: .relaxed)
         while true {
-            guard current < highest else { return false }
+            guard current < highest else {
+                if !hasRefused.load(ordering: .relaxed) { hasRefused.store(true, ordering: .relaxed) }
+                return false
+            }
             let (exchanged, original) = taken.weakCompareExchange(
                 expected: current, desired: current + 1, ordering: .relaxed)
             if exchanged { return true }
             current = original
         }
+    }
+
+    /// Whether it has refused one since this was last asked. For one observer, on any thread.
+    package func takeRefused() -> Bool {
+        hasRefused.load(ordering: .relaxed) && hasRefused.exchange(false, ordering: .relaxed)
     }
 
     /// Counts one less.

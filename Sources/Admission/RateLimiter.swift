@@ -34,6 +34,9 @@ package struct RateLimiter: ~Copyable, Sendable {
     /// The limit in units a second, as it was set: what a refusal names.
     private let configuredRate = Atomic<UInt64>(0)
 
+    /// Whether it has refused since somebody last looked.
+    @usableFromInline let hasRefused = Atomic<Bool>(false)
+
     /// Sixteenths of a nanosecond in one second.
     private static let second: UInt64 = 16_000_000_000
     /// Rates up to here are counted in whole sixteenths, so that a burst of n admits n single units exactly.
@@ -109,7 +112,10 @@ package struct RateLimiter: ~Copyable, Sendable {
 
     @usableFromInline
     borrowing func takeLimited(_ units: UInt64, interval unit: UInt64, nowNanoseconds: UInt64) -> UInt64? {
-        if unit == .max { return 1_000 }  // A limit of nothing: no wait helps, and no client should ask in a hurry.
+        if unit == .max {
+            noteRefusal()
+            return 1_000  // A limit of nothing: no wait helps, and no client should ask in a hurry.
+        }
         let now = Self.instant(nowNanoseconds)
         let cost = Self.duration(of: units, interval: unit)
         let allowance = tolerance.load(ordering: .relaxed)
@@ -119,7 +125,10 @@ package struct RateLimiter: ~Copyable, Sendable {
             let backlog = start &- now
             // An oversized call is judged as one burst: it needs an empty bucket.
             let needed = backlog &+ min(cost, allowance)
-            guard needed <= allowance else { return Self.milliseconds(needed &- allowance) }
+            guard needed <= allowance else {
+                noteRefusal()
+                return Self.milliseconds(needed &- allowance)
+            }
             if cost == 0 { return nil }
             let end = min(start &+ cost, Self.horizon)
             let (exchanged, original) = emptyAt.weakCompareExchange(
@@ -127,6 +136,18 @@ package struct RateLimiter: ~Copyable, Sendable {
             if exchanged { return nil }
             empty = original
         }
+    }
+
+    /// Whether it has refused a call since this was last asked. For one observer, on any thread.
+    package borrowing func takeRefused() -> Bool {
+        // Asked of every limiter each second, and mostly in vain.
+        hasRefused.load(ordering: .relaxed) && hasRefused.exchange(false, ordering: .relaxed)
+    }
+
+    /// Loops that refuse at once read the word, and one of them writes it.
+    @inline(__always)
+    private borrowing func noteRefusal() {
+        if !hasRefused.load(ordering: .relaxed) { hasRefused.store(true, ordering: .relaxed) }
     }
 
     /// Takes units whatever the limit says: for a cost that is known only when the work is done. The debt holds back the

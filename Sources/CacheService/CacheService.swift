@@ -40,6 +40,8 @@ package final class CacheService: Sendable {
     private let closed = Mutex(CompressionTotals())
     package let webhookCounters = WebhookCounters()
     package let loads = LaneLoads()
+    /// How far limits are used up.
+    package let limitBook = LimitBook()
     /// Whether what caches hold is encrypted.
     package let isSealing: Bool
 
@@ -176,6 +178,7 @@ package final class CacheService: Sendable {
         let shared = shared(id)
         shared?.items.flush()
         shared?.topics.flush()
+        shared?.hotKeys.clear()
         forget(id)
     }
 
@@ -211,6 +214,16 @@ package final class CacheService: Sendable {
     /// What a tenant uses over all its caches; nil when nobody has used any since the start.
     func openedAdmission(of tenant: TenantID) -> TenantAdmission? {
         tenants.withLock { $0[tenant] }
+    }
+
+    /// The caches that somebody has used since the start.
+    var openCaches: [CacheID: SharedCache] { open.withLock { $0 } }
+
+    /// The keys that take the most operations of a cache, the hottest first.
+    func hotKeys(_ id: CacheID, limit: Int) -> HotKeyReport {
+        let now = Int64(clock.uptimeNanoseconds() / 1_000_000)
+        return open.withLock { $0[id] }?.hotKeys.report(limit: limit, nowMilliseconds: now)
+            ?? HotKeyReport(windowSeconds: 1, samples: 0, keys: [])
     }
 
     /// What all caches compressed since the start. Cost: O(open caches).
@@ -262,6 +275,7 @@ package final class SharedCache: Sendable {
     /// Who listens to what by the commands of the Redis protocol.
     let channels = ChannelBoard()
     let blocked = BlockedCommands()
+    let hotKeys = HotKeys()
     private let compression: Mutex<CacheCompression>
     private let mayHoldFrames: Atomic<Bool>
 

@@ -65,12 +65,15 @@ final class LaneCache {
     let version: UInt64
     /// Whether the cache may hold values as zstd frames, which are sent so to whoever takes that.
     let variesByEncoding: Bool
+    /// Which operations are looked at for hot keys.
+    var sampler: KeySampler
     private var rows: (MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?, MeterRow?)
 
     init(
         record: CacheRecord, shared: SharedCache, sizes: SizeLimits, ttl: TTLRules, version: UInt64,
-        variesByEncoding: Bool
+        variesByEncoding: Bool, sampler: KeySampler
     ) {
+        self.sampler = sampler
         self.record = record
         self.shared = shared
         self.sizes = sizes

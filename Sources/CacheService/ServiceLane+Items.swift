@@ -333,6 +333,7 @@ extension ServiceLane {
             row.recordRefusal(error)
             throw error
         }
+        countOperation(on: key, of: cache)
         return (cache, row)
     }
 

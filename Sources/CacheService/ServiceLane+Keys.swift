@@ -89,6 +89,7 @@ extension ServiceLane {
                 let charge = BillingPolicy.collection(
                     keyBytes: 0, requestElementChunks: cost.chunks, responseElementChunks: 0)
                 try admit(cache, .read, operations: charge.operations, bytesIn: UInt64(keys.byteCount))
+                keys.forEach { countOperation(on: $0, of: cache) }
                 let (count, keyBytes) = (keys.count, keys.byteCount)
                 func write(_ found: [Bool]) {
                     row.recordExistence(

@@ -136,9 +136,15 @@ package final class ServiceLane {
             record: record, shared: shared,
             sizes: SizeLimits(cache: record.limits, tenant: tenant.limitsInForce, defaults: service.sizes),
             ttl: TTLRules(cache: record.limits, tenant: tenant.limitsInForce), version: snapshot.version,
-            variesByEncoding: service.lateEngine == nil && (record.compression != .off || shared.hasHeldFrames))
+            variesByEncoding: service.lateEngine == nil && (record.compression != .off || shared.hasHeldFrames),
+            sampler: caches[record.id]?.sampler ?? KeySampler())
         caches[record.id] = cache
         return cache
+    }
+
+    /// Lets the choice of operations for hot keys follow a load that has sunk. Cost: O(caches used by this loop).
+    func relaxSamplers() {
+        for cache in caches.values { cache.sampler.relax(nowMilliseconds: uptimeMilliseconds) }
     }
 
     /// The counters of a cache for a door. Cost: a load, after the first time.

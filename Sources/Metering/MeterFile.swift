@@ -117,6 +117,22 @@ package final class MeterFile: Sendable {
         }
     }
 
+    /// What a cache's rates are taken from: some of its counters over all doors and lanes, as they stand. Cost: a lock, and a
+    /// look at each row of the cache.
+    package func liveCounts(of cache: CacheID) -> LiveCounts {
+        state.withLock { state in
+            var counts = LiveCounts()
+            for index in state.byCache[cache] ?? [] {
+                let row = state.slots[index].row
+                counts.operations &+= row.count(of: .operations)
+                counts.bytesIn &+= row.count(of: .bytesIn)
+                counts.bytesOut &+= row.count(of: .bytesOut)
+                counts.publishes &+= row.count(of: .publishes)
+            }
+            return counts
+        }
+    }
+
     /// How many rows there are, by use: for metrics.
     package var rowCounts: (used: Int, capacity: Int) {
         state.withLock { ($0.slots.count - $0.ready.count - $0.reclaiming.count, $0.slots.count) }

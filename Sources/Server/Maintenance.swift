@@ -9,7 +9,7 @@ import Tenancy
 import Topics
 
 /// What goes on beside the requests: memory of expired and flushed items, ageing of topics, folding of counters into the
-/// ledger, removal of what has expired in the catalog. Each on a thread of its own, so that a slow disk holds up nothing
+/// ledger, a look at how far limits are used up, removal of what has expired in the catalog. Each on a thread of its own, so that a slow disk holds up nothing
 /// else.
 struct Maintenance: Service {
     let rooms: Rooms
@@ -23,9 +23,13 @@ struct Maintenance: Service {
         }
         let topics = Repeater(name: "topics", every: 1) { rooms.service.topics.tick(now: rooms.clock.now()) }
         let ledger = Repeater(name: "ledger", every: 1) { fold() }
+        let limits = Repeater(name: "limits", every: 1) {
+            rooms.service.watchLimits()
+            rooms.service.trimHotKeys()
+        }
         let purge = Repeater(name: "purge", every: 300) { removeExpired() }
         try? await gracefulShutdown()
-        for repeater in [engine, topics, ledger, purge] { repeater.stop() }
+        for repeater in [engine, topics, ledger, limits, purge] { repeater.stop() }
     }
 
     private func fold() {

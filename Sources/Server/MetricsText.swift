@@ -25,6 +25,7 @@ struct MetricsText {
         webhooks(service, snapshot)
         loops(service)
         caches(service, snapshot)
+        limits(service, snapshot)
     }
 
     var bytes: [UInt8] { Array(text.utf8) }
@@ -99,6 +100,30 @@ struct MetricsText {
             header(name, kind, help)
             for (labels, statistics) in held { sample(name, labels, value(statistics)) }
         }
+    }
+
+    /// Of each limit that is set; of a tenant's own the cache is empty.
+    private mutating func limits(_ service: CacheService, _ snapshot: CatalogSnapshot) {
+        let events = "martlet_limit_events_total"
+        header(events, "counter", "How often limits have reached a threshold, in per cent.")
+        for threshold in LimitThreshold.allCases {
+            sample(
+                events, [("threshold", String(threshold.rawValue))], String(service.limitBook.crossings(threshold)))
+        }
+        let name = "martlet_limit_use_ratio"
+        let lines = service.limitBook.uses.compactMap { use -> (labels: [(String, String)], value: String)? in
+            guard let tenant = snapshot.tenant(use.tenant)?.name.text else { return nil }
+            var cache = ""
+            if let id = use.cache {
+                guard let record = snapshot.cache(id) else { return nil }
+                cache = record.name.text
+            }
+            let value = String((use.sample.ratio * 10_000).rounded() / 10_000)
+            return ([("tenant", tenant), ("cache", cache), ("limit", use.sample.limit.rawValue)], value)
+        }
+        guard !lines.isEmpty else { return }
+        header(name, "gauge", "How much of a limit is used, 1 for all of it.")
+        for line in lines { sample(name, line.labels, line.value) }
     }
 
     private mutating func gauge(_ name: String, _ help: String, _ labels: [(String, String)], _ value: Int) {

@@ -48,6 +48,15 @@ package struct TopicName: Hashable, Sendable, CustomStringConvertible {
         scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
     }
 
+    /// What the names begin with that only the server publishes to.
+    package static let reservedPrefix = "__martlet:"
+
+    /// Whether only the server publishes to it.
+    package var isReserved: Bool {
+        // One look at the first byte tells nearly all others.
+        text.utf8.first == UInt8(ascii: "_") && text.utf8.starts(with: Self.reservedPrefix.utf8)
+    }
+
     package var description: String { text }
 
     package static func == (left: TopicName, right: TopicName) -> Bool {

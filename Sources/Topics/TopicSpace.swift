@@ -121,6 +121,12 @@ package final class TopicSpace: Sendable {
         return opened
     }
 
+    /// Whether there is a topic of that name: somebody is subscribed to it, or it has messages. Cost: one lock.
+    package func hasTopic(_ name: TopicName) -> Bool {
+        let key = HashedName(name)
+        return contents.withLock { $0.topics[key] != nil }
+    }
+
     /// Forgets every retained message; a topic without subscribers is forgotten whole. What is on its way to
     /// subscribers reaches them, and their topics' numbers and pages go on.
     ///

@@ -55,6 +55,7 @@ extension ServiceLane {
         try cache.sizes.checkKey(byteCount: key.count)
         try admit(
             cache, .other, operations: account.admitted, bytesIn: UInt64(key.count + account.request.bytes))
+        countOperation(on: key, of: cache)
         return expiry
     }
 

@@ -14,6 +14,8 @@ package final class CommandCall {
     package internal(set) var items: EngineCache
     /// The topics of the same cache; nil where the items are held elsewhere.
     package internal(set) var topics: TopicSpace?
+    /// The hot keys of the same cache; nil where nobody counts them.
+    var hotKeys: HotKeys?
     package internal(set) var now: Timestamp
     package internal(set) var sizes: SizeLimits
     package internal(set) var ttl: TTLRules

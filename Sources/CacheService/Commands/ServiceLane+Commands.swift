@@ -62,10 +62,12 @@ extension ServiceLane {
     /// A call for the commands of a connection, to be used again for each of them.
     package func makeCall(_ identity: CommandIdentity, _ arguments: Arguments, reply: ReplyWriter) -> CommandCall? {
         guard let cache = identity.grant.cache else { return nil }
-        return CommandCall(
+        let call = CommandCall(
             arguments, on: cache.shared.items, topics: cache.shared.topics, sizes: cache.sizes, ttl: cache.ttl,
             now: now,
             reply: reply)
+        call.hotKeys = cache.shared.hotKeys
+        return call
     }
 
     /// Performs one command whose arity was checked. Exactly one reply, or error, is written into the call's writer,
@@ -117,6 +119,7 @@ extension ServiceLane {
         try admit(
             cache, command.isQuickRead ? .read : .other, operations: admitted,
             bytesIn: UInt64(truncatingIfNeeded: bytesIn))
+        countOperation(of: command, arguments, of: cache)
         if let engine = service.lateEngine {
             send(command, call, arguments, cache, row, engine, admitted: admitted, bytesIn: bytesIn, later())
             return .later
@@ -484,6 +487,7 @@ extension CommandCall {
         guard items !== cache.shared.items || version != cache.version else { return }
         items = cache.shared.items
         topics = cache.shared.topics
+        hotKeys = cache.shared.hotKeys
         version = cache.version
         sizes = cache.sizes
         ttl = cache.ttl

@@ -105,6 +105,7 @@ extension ServiceLane {
                     return connection(queued.command, arguments)
                 }
                 prepare(queued.command, arguments)
+                countOperation(of: queued.command, arguments, of: cache)
                 call.begin(arguments, now: now)
                 let started = queued.command.isLogged ? CoarseClock.milliseconds : 0
                 try body(call)

@@ -89,6 +89,10 @@ extension ServiceLane {
         guard let cache = grant.cache else { throw .cacheNotFound }
         let row = try row(cache, door)
         do throws(MartletError) {
+            guard !topic.isReserved else {
+                throw MartletError.permissionDenied(
+                    "topics whose names begin with '\(TopicName.reservedPrefix)' are the server's to publish to")
+            }
             try cache.sizes.checkMessage(byteCount: bytes.count)
             let admission = cache.shared.admission
             try admission.admitPublish(nowNanoseconds: nowNanoseconds)
@@ -235,6 +239,7 @@ extension ServiceLane {
         topics.lane.heartbeat(now: now)
         readClocks()
         tickWaiters()
+        relaxSamplers()
     }
 
     private func readClocks() {

@@ -127,6 +127,7 @@ extension GenericCommands {
         // Either way nobody waits for the memory: it comes back in the background.
         call.items.flush()
         call.topics?.flush()
+        call.hotKeys?.clear()
         call.reply.ok()
     }
 }

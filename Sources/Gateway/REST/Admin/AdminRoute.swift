@@ -8,6 +8,7 @@ enum AdminRoute: Equatable {
     case caches
     case cache(String)
     case flush(cache: String)
+    case hotKeys(cache: String)
     case keys
     case key(id: String)
     case tokens
@@ -19,8 +20,9 @@ enum AdminRoute: Equatable {
 
     /// What a caller that asks for something else is told.
     static let places =
-        "/v1/admin/tenants, /tenants/{tenant}, /tenants/{tenant}/latency, /plans, /plans/{plan}, /caches, /caches/{cache}, /caches/{cache}/flush, "
-        + "/keys, /keys/{id}, /tokens, /tokens/{id}, /signing-keys, /signing-keys/rotate, /usage and /audit"
+        "/v1/admin/tenants, /tenants/{tenant}, /tenants/{tenant}/latency, /plans, /plans/{plan}, /caches, /caches/{cache}, "
+        + "/caches/{cache}/flush, /caches/{cache}/hot-keys, /keys, /keys/{id}, /tokens, /tokens/{id}, /signing-keys, "
+        + "/signing-keys/rotate, /usage and /audit"
 
     /// - Parameter path: The segments behind `/v1/admin/`.
     init?(path: [String]) {
@@ -52,6 +54,7 @@ enum AdminRoute: Equatable {
             switch (first, path[2]) {
             case ("caches", "flush"): self = .flush(cache: path[1])
             case ("tenants", "latency"): self = .latency(tenant: path[1])
+            case ("caches", "hot-keys"): self = .hotKeys(cache: path[1])
             default: return nil
             }
         default:
@@ -62,7 +65,7 @@ enum AdminRoute: Equatable {
     var methods: [HTTPMethod] {
         switch self {
         case .tenant, .plan, .cache: [.get, .put, .delete]
-        case .tenants, .latency, .plans, .caches, .signingKeys, .usage, .audit: [.get]
+        case .tenants, .latency, .plans, .caches, .signingKeys, .usage, .audit, .hotKeys: [.get]
         case .keys: [.get, .post]
         case .tokens: [.post, .delete]
         case .key, .token: [.delete]

@@ -38,6 +38,7 @@ package struct AdminRoutes: AdminRouting {
         case (.cache(let name), .delete): return try deleteCache(name, call)
         case (.cache(let name), _): return try getCache(name, call)
         case (.flush(let name), _): return try flushCache(name, call)
+        case (.hotKeys(let name), _): return try hotKeys(name, call)
         case (.keys, .post): return try mintKey(call)
         case (.keys, _): return try listKeys(call)
         case (.key(let id), _): return try revokeKey(id, call)
