@@ -109,7 +109,7 @@ extension CacheService {
             guard let shared = open[record.id], let tenant = snapshot.tenant(record.tenant) else { continue }
             var owner = contents.caches[record.id] ?? LimitBook.Owner()
             var use = LimitUse()
-            use.add(shared.admission.rates, shared.admission.topics)
+            use.add(shared.admission.rates, shared.admission.topics, shared.admission.connections)
             use.add(contents.rates[record.id])
             use.add(shared.items.statistics)
             owner.take(use, record.limits)
@@ -132,7 +132,9 @@ extension CacheService {
         for record in contents.limited.tenants {
             var use = LimitUse()
             use.caches = UInt64(snapshot.cacheCount(of: record.id))
-            if let admission = openedAdmission(of: record.id) { use.add(admission.rates, admission.topics) }
+            if let admission = openedAdmission(of: record.id) {
+                use.add(admission.rates, admission.topics, admission.connections)
+            }
             uses[record.id] = use
         }
         for (id, shared) in open {
@@ -156,7 +158,7 @@ extension CacheService {
 
 extension TenantRecord {
     /// Those that are in force for it.
-    fileprivate var watchedLimits: Limits { limits }
+    fileprivate var watchedLimits: Limits { limitsInForce }
 }
 
 extension LimitBook.Limited {
@@ -176,13 +178,18 @@ struct LimitUse {
     var evictions: UInt64 = 0
     var rates = LiveCounts()
     var subscriptions: UInt64 = 0
+    var connections: UInt64 = 0
     var caches: UInt64 = 0
     /// Which limits have refused since the last look.
     var refusing: Set<LimitName> = []
 
     /// Looks at the limiters, and takes their marks.
-    mutating func add(_ rates: borrowing RateLimits, _ topics: borrowing TopicAdmission) {
+    mutating func add(
+        _ rates: borrowing RateLimits, _ topics: borrowing TopicAdmission, _ open: CountLimit
+    ) {
         subscriptions = topics.subscriptions.count
+        connections = open.count
+        if open.takeRefused() { refusing.insert(.maxConnections) }
         if rates.operations.takeRefused() { refusing.insert(.maxOperationsPerSecond) }
         if rates.bytesIn.takeRefused() { refusing.insert(.maxBytesInPerSecond) }
         if rates.bytesOut.takeRefused() { refusing.insert(.maxBytesOutPerSecond) }
@@ -210,6 +217,7 @@ struct LimitUse {
         case .maxBytesOutPerSecond: rates.bytesOut
         case .maxPublishPerSecond: rates.publishes
         case .maxSubscriptions: subscriptions
+        case .maxConnections: connections
         case .maxCaches: caches
         default: nil
         }

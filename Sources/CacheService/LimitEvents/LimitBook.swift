@@ -68,7 +68,7 @@ package final class LimitBook: Sendable {
 extension LimitName {
     /// Limits of which one can have used a part.
     static let watched: [LimitName] = [
-        .maxBytes, .maxItems, .maxOperationsPerSecond, .maxBytesInPerSecond, .maxBytesOutPerSecond,
+        .maxBytes, .maxItems, .maxOperationsPerSecond, .maxBytesInPerSecond, .maxBytesOutPerSecond, .maxConnections,
         .maxSubscriptions, .maxPublishPerSecond, .maxCaches,
     ]
 
