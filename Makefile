@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: run build test bench format lint proto fuzz sanitize soak setup setup-test setup-bench venv clean
+.PHONY: run build test bench isolation format lint proto fuzz sanitize soak setup setup-test setup-bench venv clean
 
 BINARY := .build/release/martlet
 VENV := .build/venv
@@ -12,6 +12,8 @@ VENV := .build/venv
 ARGS ?=
 # What `make bench` hands to Benchmarks/run.py.
 BENCH_ARGS ?=
+# What `make isolation` hands to Benchmarks/isolation.py.
+ISOLATION_ARGS ?=
 # How long the engine is churned in `make soak`.
 SOAK_SECONDS ?= 3600
 # Seconds for each fuzz target.
@@ -68,6 +70,9 @@ bench: setup-bench build venv
 	MARTLET_DEV=1 swift build -c release --product AdmissionBench
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement Benchmarks/requirements.txt
 	MARTLET_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/python Benchmarks/run.py $(BENCH_ARGS)
+
+isolation: setup-test build
+	MARTLET_BIN=$(CURDIR)/$(BINARY) python3 Benchmarks/isolation.py $(ISOLATION_ARGS)
 
 format:
 	swift format --in-place --recursive $(SOURCES)

@@ -21,10 +21,11 @@ _PROTOS = ("common", "cacheclient", "cachepubsub")
 _WARNINGS = ("-Wall", "-Wextra")
 
 
-def compiled_c(name, *sources):
+def compiled_c(name, *sources, libraries=()):
     """The program or, if it is called `.so`, the library of this name. The first source is the one that is compiled."""
     shared = ["-shared", "-fPIC"] if name.endswith(".so") else []
-    return _kept(name, sources, ["cc", "-O2", *_WARNINGS, *shared, "-o", name, _DIRECTORY / sources[0]])
+    linked = [f"-l{library}" for library in libraries]
+    return _kept(name, sources, ["cc", "-O2", *_WARNINGS, *shared, "-o", name, _DIRECTORY / sources[0], *linked])
 
 
 def compiled_grpc_peer():

@@ -17,7 +17,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 CACHE = "bench"
 KEY = "value"
 
-_READY = re.compile(r"martlet ready http=(\S+) resp=(\S+).* root-key=(.+)")
+_READY = re.compile(r"martlet ready http=(\S+) resp=(\S+)(?: ops=(\S+))?.* root-key=(.+)")
 _PATIENCE = 20.0
 
 
@@ -48,7 +48,7 @@ class Martlet:
         self.child = Child(
             command + list(arguments), SERVER_CORE, log=self.data_directory + ".log", wants_output=True,
             environment=environment)
-        self.address, self.resp_address, self.root_key = self._await_ready_line()
+        self.address, self.resp_address, self.ops_address, self.root_key = self._await_ready_line()
 
     def _await_ready_line(self):
         readable, _, _ = select.select([self.child.process.stdout], [], [], _PATIENCE)
@@ -59,9 +59,10 @@ class Martlet:
             time.sleep(0.1)
             self.child.fail_if_ended()
             raise BenchmarkError(f"martlet did not say that it is ready, but {line!r}")
-        addresses = (text.rpartition(":") for text in (match[1], match[2]))
+        addresses = (text.rpartition(":") if text else None for text in match.groups()[:3])
         # The file is read when it is needed first: a start is measured without that.
-        return *((host.strip("[]"), int(port)) for host, _, port in addresses), pathlib.Path(match[3])
+        return (
+            *(address and (address[0].strip("[]"), int(address[2])) for address in addresses), pathlib.Path(match[4]))
 
     @property
     def children(self):
