@@ -111,13 +111,17 @@ extension ServiceLane {
         let bytes = Array(presented)
         let schedule = schedule
         let now = now
-        let isQueued = service.verification.submit {
+        let isQueued = service.verification.submit(from: address) {
             let result = signer.check(token, service.verifier, now)
             switch result {
             case .success: service.failures.refund(address)
             case .failure(let error): service.failures.insert(fingerprint, failure: error, now: now)
             }
             schedule { bound.value.verified(result, presented: bytes, fingerprint) }
+        } refused: {
+            service.failures.refund(address)
+            let busy = MartletError.busy(retryAfterMilliseconds: 50)
+            schedule { bound.value.verified(.failure(busy), presented: bytes, fingerprint) }
         }
         guard isQueued else {
             service.failures.refund(address)

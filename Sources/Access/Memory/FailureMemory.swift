@@ -64,13 +64,13 @@ package final class FailureMemory: Sendable {
     ///
     /// - Parameter address: the peer's IP address in network order: 4 or 16 bytes.
     package func charge(_ address: some Collection<UInt8>, now: Timestamp) -> UInt64? {
-        let network = Network(address)
+        let network = NetworkPrefix(address)
         return addresses.withLock { $0.charge(network, now: now) }
     }
 
     /// Gives the check back: the credential was good.
     package func refund(_ address: some Collection<UInt8>) {
-        let network = Network(address)
+        let network = NetworkPrefix(address)
         addresses.withLock { $0.refund(network) }
     }
 
@@ -123,31 +123,10 @@ private struct Failures {
     }
 }
 
-/// Whom an address belongs to: an IPv4 address by itself, an IPv6 address by its /64, since whoever has one address of
-/// it has all 2^64.
-private struct Network: Hashable {
-    private let bytes: UInt64
-    private let isVersion6: Bool
-
-    init(_ address: some Collection<UInt8>) {
-        var isVersion6 = address.count == 16
-        var significant = Array(address.prefix(8))
-        // RFC 4291 section 2.5.5.2: an IPv4 address in the clothes of an IPv6 one.
-        if isVersion6, address.prefix(10).allSatisfy({ $0 == 0 }),
-            address.dropFirst(10).prefix(2).elementsEqual([255, 255])
-        {
-            isVersion6 = false
-            significant = Array(address.suffix(4))
-        }
-        self.isVersion6 = isVersion6
-        bytes = significant.reduce(0) { $0 << 8 | UInt64($1) }
-    }
-}
-
 /// The allowances of the addresses that owe something.
 private struct Addresses {
     private struct Entry {
-        var network: Network
+        var network: NetworkPrefix
         var allowance: CheckAllowance
     }
 
@@ -155,7 +134,7 @@ private struct Addresses {
     private let rate: CheckAllowance.Rate
     private var shared: CheckAllowance
     private var entries: [Entry] = []
-    private var places: [Network: Int] = [:]
+    private var places: [NetworkPrefix: Int] = [:]
     private var hand = 0
 
     /// How many entries a newcomer may look at for one that owes nothing.
@@ -169,14 +148,14 @@ private struct Addresses {
         self.shared = shared
     }
 
-    mutating func charge(_ network: Network, now: Timestamp) -> UInt64? {
+    mutating func charge(_ network: NetworkPrefix, now: Timestamp) -> UInt64? {
         guard let place = places[network] ?? makePlace(network, now) else {
             return shared.charge(now: now)
         }
         return entries[place].allowance.charge(now: now)
     }
 
-    mutating func refund(_ network: Network) {
+    mutating func refund(_ network: NetworkPrefix) {
         if let place = places[network] {
             entries[place].allowance.refund()
         } else {
@@ -184,7 +163,7 @@ private struct Addresses {
         }
     }
 
-    private mutating func makePlace(_ network: Network, _ now: Timestamp) -> Int? {
+    private mutating func makePlace(_ network: NetworkPrefix, _ now: Timestamp) -> Int? {
         let entry = Entry(network: network, allowance: CheckAllowance(rate, now: now))
         if entries.count < capacity {
             entries.append(entry)
