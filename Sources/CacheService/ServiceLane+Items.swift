@@ -305,14 +305,14 @@ extension ServiceLane {
     /// Reserves memory for bytes of a body, from the tenant's and the process's budgets.
     package func reserveBytes(_ count: Int, _ grant: CacheGrant?) -> Bool {
         if let cache = grant?.cache { return cache.shared.admission.tenant.bytesInFlight.reserve(count) }
-        return service.bodyBudget.reserve(count)
+        return bodyBudget.reserve(count)
     }
 
     package func releaseBytes(_ count: Int, _ grant: CacheGrant?) {
         if let cache = grant?.cache {
             cache.shared.admission.tenant.bytesInFlight.release(count)
         } else {
-            service.bodyBudget.release(count)
+            bodyBudget.release(count)
         }
     }
 

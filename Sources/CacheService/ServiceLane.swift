@@ -22,6 +22,8 @@ package final class ServiceLane {
     package private(set) var now: Timestamp
     package private(set) var nowNanoseconds: UInt64
     private(set) var snapshot: CatalogSnapshot
+    /// For bodies of no cache.
+    let bodyBudget: SharedByteBudget
     var topics: LaneTopics
     /// The subscribers of the Redis protocol.
     let channels: LaneChannels
@@ -70,9 +72,13 @@ package final class ServiceLane {
     /// How far one tenant gets ahead of its share before it waits for the others.
     private static let quantumNanoseconds: UInt64 = 250_000
 
+    /// - Parameter bodyBudget: For bodies that are kept before a cache is known, and those of the control plane; the
+    ///   service's own by default. A lane with another is not refused them because the others' are many.
     package init(
-        service: CacheService, index: Int, schedule: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+        service: CacheService, index: Int, bodyBudget: SharedByteBudget? = nil,
+        schedule: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
     ) {
+        self.bodyBudget = bodyBudget ?? service.bodyBudget
         self.service = service
         self.index = index
         self.schedule = schedule

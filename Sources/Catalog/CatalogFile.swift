@@ -132,7 +132,8 @@ enum CatalogFile {
         var configuration = Configuration()
         configuration.label = "catalog"
         configuration.foreignKeysEnabled = true
-        configuration.maximumReaderCount = 2
+        // One for each thread on which a listener's control-plane requests run: the ops listener finds one free.
+        configuration.maximumReaderCount = 4
         // Somebody may look into the file with another tool meanwhile: wait for its locks rather than fail at once.
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { database in

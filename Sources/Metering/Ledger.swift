@@ -70,7 +70,7 @@ package final class Ledger: Sendable {
 
         var configuration = Configuration()
         configuration.label = "ledger"
-        configuration.maximumReaderCount = 2
+        configuration.maximumReaderCount = 4
         configuration.busyMode = .timeout(5)
         let database = try DatabasePool(path: path, configuration: configuration)
         let migrator = LedgerSchema.migrator

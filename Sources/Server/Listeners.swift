@@ -28,8 +28,12 @@ final class Listeners: Sendable {
         }
         let parts = GatewayParts(
             service: rooms.service, limits: rooms.limits, routes: rooms.routes,
-            control: ControlRPCs(control: rooms.control), executor: rooms.executor, status: rooms.status, logger: logger
-        )
+            control: ControlRPCs(control: rooms.control), executor: rooms.executor, status: rooms.status,
+            handshakes: rooms.handshakes, logger: logger)
+        let operationsParts = GatewayParts(
+            service: rooms.service, limits: rooms.limits, routes: rooms.routes,
+            control: ControlRPCs(control: rooms.control), executor: rooms.operationsExecutor, status: rooms.status,
+            logger: logger)
         let box = tls?.box
         http = try await Self.listen(
             .main, configuration.http, tls: box, loops: configuration.eventLoopCount, firstLane: 0, parts)
@@ -45,7 +49,7 @@ final class Listeners: Sendable {
                     // On loopback cleartext does; elsewhere it carries keys of the control plane over a network.
                     try await Self.listen(
                         .operations, address, tls: address.isLoopback ? nil : box, loops: 1,
-                        firstLane: configuration.eventLoopCount, parts)
+                        firstLane: configuration.eventLoopCount, operationsParts)
                 } else {
                     nil
                 }

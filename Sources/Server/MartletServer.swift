@@ -99,5 +99,6 @@ struct ListenerService: Service {
         rooms.status.setDraining()
         await listeners.shutDown(grace: grace)
         await rooms.executor.shutDown()
+        await rooms.operationsExecutor.shutDown()
     }
 }

@@ -1,3 +1,4 @@
+import Admission
 import CacheService
 import Catalog
 import Engine
@@ -10,7 +11,7 @@ import Topics
 struct MetricsText {
     private var text = ""
 
-    init(service: CacheService, isFolding: Bool) {
+    init(service: CacheService, handshakes: HandshakeCounters, isFolding: Bool) {
         let snapshot = service.catalog.snapshot
         let rows = service.meters.rowCounts
         gauge("martlet_build_info", "The version that runs.", [("version", Version.text)], 1)
@@ -22,6 +23,7 @@ struct MetricsText {
         gauge("martlet_meter_rows_used", "Rows of the counter file in use.", [], rows.used)
         gauge("martlet_meter_rows_capacity", "Rows of the counter file.", [], rows.capacity)
         gauge("martlet_usage_folding", "1 while counters reach the ledger.", [], isFolding ? 1 : 0)
+        connections(handshakes)
         webhooks(service, snapshot)
         loops(service)
         caches(service, snapshot)
@@ -47,6 +49,18 @@ struct MetricsText {
             "martlet_compressed_stored_bytes_total", "Bytes of values that were compressed, after.", totals.storedBytes)
         counter("martlet_dictionary_trainings_total", "Dictionaries that were trained.", totals.trainings)
         gauge("martlet_dictionary_bytes", "What dictionaries take now.", [], totals.dictionaryBytes)
+    }
+
+    private mutating func connections(_ handshakes: HandshakeCounters) {
+        gauge(
+            "martlet_tls_handshakes_waiting", "TLS handshakes that wait for their turn.", [], handshakes.waiting)
+        gauge(
+            "martlet_tls_handshakes_underway", "TLS handshakes that have begun and are not over.", [],
+            handshakes.underway)
+        counter("martlet_tls_handshakes_total", "TLS handshakes that ended well.", handshakes.completed)
+        counter(
+            "martlet_tls_handshakes_dropped_total",
+            "Connections dropped before their handshake was over, or before they sent anything.", handshakes.dropped)
     }
 
     private mutating func webhooks(_ service: CacheService, _ snapshot: CatalogSnapshot) {

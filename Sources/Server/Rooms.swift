@@ -22,6 +22,9 @@ final class Rooms: Sendable {
     let control: ControlPlane
     let routes: AdminRoutes
     let executor: ControlExecutor
+    /// The ops listener's own, so that requests on the main one cannot fill it.
+    let operationsExecutor: ControlExecutor
+    let handshakes = HandshakeCounters()
     let status: ServerStatus
     let limits = GatewayLimits()
     let clock: any WallClock = SystemClock()
@@ -74,7 +77,8 @@ final class Rooms: Sendable {
         }
         routes = AdminRoutes(control: control)
         executor = ControlExecutor(capacity: limits.controlQueue)
-        status = ServerStatus(service: service, control: control)
+        operationsExecutor = ControlExecutor(capacity: limits.controlQueue)
+        status = ServerStatus(service: service, control: control, handshakes: handshakes)
         for damage in ledger.recovery.damage {
             logger.error(
                 "a counter lies below what was billed; nothing is billed for it", metadata: ["row": "\(damage)"])

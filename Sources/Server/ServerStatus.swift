@@ -1,3 +1,4 @@
+import Admission
 import CacheService
 import Gateway
 import Synchronization
@@ -12,11 +13,13 @@ final class ServerStatus: SystemStatus {
 
     private let service: CacheService
     private let control: ControlPlane
+    private let handshakes: HandshakeCounters
     private let state = Mutex(State())
 
-    init(service: CacheService, control: ControlPlane) {
+    init(service: CacheService, control: ControlPlane, handshakes: HandshakeCounters) {
         self.service = service
         self.control = control
+        self.handshakes = handshakes
     }
 
     func setDraining() {
@@ -41,6 +44,8 @@ final class ServerStatus: SystemStatus {
     }
 
     func metrics() -> [UInt8] {
-        MetricsText(service: service, isFolding: state.withLock { $0.foldFailure == nil }).bytes
+        MetricsText(
+            service: service, handshakes: handshakes, isFolding: state.withLock { $0.foldFailure == nil }
+        ).bytes
     }
 }

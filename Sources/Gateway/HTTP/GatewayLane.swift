@@ -1,3 +1,4 @@
+import Admission
 import CacheService
 import Logging
 import NIOCore
@@ -26,6 +27,7 @@ final class GatewayLane {
     var faults: FaultInjection?
     let http2Memory = HTTP2Memory()
     let resp: RESPLane
+    let handshakes: HandshakeLane
     let eventLoopAllocator = ByteBufferAllocator()
     private(set) var now: Timestamp
     private(set) var isDraining = false
@@ -70,7 +72,10 @@ final class GatewayLane {
     private var requestID: UInt64
     private let logsEveryRequest: Bool
 
-    init(eventLoop: any EventLoop, service: ServiceLane, limits: GatewayLimits, router: HTTPRouter, logger: Logger) {
+    init(
+        eventLoop: any EventLoop, service: ServiceLane, limits: GatewayLimits, router: HTTPRouter,
+        handshakes: HandshakeCounters = HandshakeCounters(), logger: Logger
+    ) {
         self.eventLoop = eventLoop
         self.service = service
         self.limits = limits
@@ -81,6 +86,7 @@ final class GatewayLane {
         passBegan = service.nowNanoseconds
         lastPassEnded = passBegan
         earliestArrival = passBegan
+        self.handshakes = HandshakeLane(eventLoop: eventLoop, limits: limits, counters: handshakes)
         // The lane in the upper bits, the start's second below: ids of two lanes or two lives do not meet.
         requestID = UInt64(service.index) << 56 | UInt64(truncatingIfNeeded: service.now.seconds & 0xFFFF_FFFF) << 24
         logsEveryRequest = logger.logLevel <= .debug

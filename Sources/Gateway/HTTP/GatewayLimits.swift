@@ -32,9 +32,19 @@ package struct GatewayLimits: Sendable {
     package var idleFramesPerTenSeconds = 4000
     /// TLS handshakes that take longer are given up.
     package var handshakeMilliseconds: Int64 = 10_000
+    /// TLS handshakes of one event loop between the server's first message and the client's last. One more, and the one
+    /// that has stood still for longest is dropped.
+    package var handshakesPerLoop = 1024
+    /// Connections of one event loop that have sent nothing, or whose TLS handshake has not been taken up. One more, and
+    /// the stalest is dropped.
+    package var unidentifiedPerLoop = 2048
+    /// TLS handshakes that wait for their turn, for each event loop, before no more connections are accepted.
+    package var waitingHandshakesPerLoop = 256
     /// The largest body of a control-plane request.
     package var controlBodyBytes = 65_536
-    /// Control-plane requests that wait for the catalog at once.
+    /// Bytes of request bodies that the ops listener may keep at once.
+    package var operationsBodyBytes = 16 << 20
+    /// Control-plane requests of a listener that wait for the catalog at once.
     package var controlQueue = 256
 
     package init() {}

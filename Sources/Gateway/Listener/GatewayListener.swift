@@ -1,3 +1,4 @@
+import Admission
 import CacheService
 import Logging
 import NIOCore
@@ -37,11 +38,17 @@ package struct GatewayParts: Sendable {
     package let control: ControlRPCs
     package let executor: ControlExecutor
     package let status: any SystemStatus
+    package let handshakes: HandshakeCounters
     package let logger: Logger
 
+    /// - Parameters:
+    ///   - executor: Where control-plane requests of the listener wait. One with no other listener's among them answers
+    ///     when that one is flooded.
+    ///   - handshakes: Counts the listener's handshakes, and no other's: it accepts by them.
     package init(
         service: CacheService, limits: GatewayLimits, routes: AdminRoutes, control: ControlRPCs,
-        executor: ControlExecutor, status: any SystemStatus, logger: Logger
+        executor: ControlExecutor, status: any SystemStatus,
+        handshakes: HandshakeCounters = HandshakeCounters(), logger: Logger
     ) {
         self.service = service
         self.limits = limits
@@ -49,6 +56,7 @@ package struct GatewayParts: Sendable {
         self.control = control
         self.executor = executor
         self.status = status
+        self.handshakes = handshakes
         self.logger = logger
     }
 }
@@ -68,6 +76,7 @@ package final class GatewayListener: Sendable {
     private let channel: any Channel
     private let respChannel = Mutex<(any Channel)?>(nil)
     private let gate: EmulatorGate
+    private let accepting: Accepting
     package let address: SocketAddress
 
     /// Binds and starts to accept.
@@ -98,7 +107,9 @@ package final class GatewayListener: Sendable {
         self.lanes = lanes
         passes.begin(lanes)
         let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
-        let bootstrap = Self.bootstrap(group, byLoop, gate, tls: tls) { ProtocolDetector(lane: $0) }
+        accepting = Accepting(
+            counters: parts.handshakes, waitingCeiling: max(1, parts.limits.waitingHandshakesPerLoop) * lanes.count)
+        let bootstrap = Self.bootstrap(group, byLoop, gate, accepting, tls: tls) { ProtocolDetector(lane: $0) }
         do {
             channel = try await bootstrap.bind(host: host, port: port).get()
         } catch {
@@ -112,14 +123,29 @@ package final class GatewayListener: Sendable {
         self.address = address
     }
 
+    /// What a listening socket goes by.
+    private struct Accepting: Sendable {
+        let counters: HandshakeCounters
+        let waitingCeiling: Int
+    }
+
     private static func bootstrap(
         _ group: MultiThreadedEventLoopGroup, _ byLoop: [ObjectIdentifier: NIOLoopBound<GatewayLane>],
-        _ gate: EmulatorGate, tls: TLSContextBox?,
+        _ gate: EmulatorGate, _ accepting: Accepting, tls: TLSContextBox?,
         handler: @escaping @Sendable (GatewayLane) -> any ChannelHandler
     ) -> ServerBootstrap {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: AcceptGate.connectionsPerLook)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptGate(
+                            counters: accepting.counters, waitingCeiling: accepting.waitingCeiling,
+                            eventLoop: channel.eventLoop))
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(unacknowledgedTime, value: unacknowledgedMilliseconds)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
@@ -128,10 +154,12 @@ package final class GatewayListener: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     try gate.requireOpen()
                     guard let lane = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
+                    let pipeline = channel.pipeline.syncOperations
                     if let tls {
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.current))
+                        try pipeline.addHandler(HandshakeGate(lane: lane.value, tls: tls, makeDoor: handler))
+                    } else {
+                        try pipeline.addHandlers([SilenceGuard(lane: lane.value), handler(lane.value)])
                     }
-                    try channel.pipeline.syncOperations.addHandler(handler(lane.value))
                 }
             }
     }
@@ -145,7 +173,7 @@ package final class GatewayListener: Sendable {
         host: String, port: Int, tls: TLSContextBox?, isDevelopment: Bool
     ) async throws -> SocketAddress {
         let byLoop = Dictionary(uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
-        let bootstrap = Self.bootstrap(group, byLoop, gate, tls: tls) { lane in
+        let bootstrap = Self.bootstrap(group, byLoop, gate, accepting, tls: tls) { lane in
             RESPConnection(lane: lane, isDevelopment: isDevelopment)
         }
         let channel = try await bootstrap.bind(host: host, port: port).get()
@@ -162,9 +190,13 @@ package final class GatewayListener: Sendable {
     private static func makeLane(
         _ role: Role, _ loop: any EventLoop, _ index: Int, _ parts: GatewayParts
     ) -> GatewayLane {
-        let service = ServiceLane(service: parts.service, index: index) { work in loop.execute(work) }
-        let admin = AdminDoor(routes: parts.routes, executor: parts.executor)
         let isOperations = role == .operations
+        // Bodies that the data path waits for do not keep the operator's out.
+        let bodyBudget = isOperations ? SharedByteBudget(limit: parts.limits.operationsBodyBytes) : nil
+        let service = ServiceLane(service: parts.service, index: index, bodyBudget: bodyBudget) { work in
+            loop.execute(work)
+        }
+        let admin = AdminDoor(routes: parts.routes, executor: parts.executor)
         let system = SystemDoor(status: parts.status, servesMetrics: isOperations, executor: parts.executor)
         let router = HTTPRouter(
             rest: isOperations ? nil : RESTDoor(),
@@ -172,7 +204,8 @@ package final class GatewayListener: Sendable {
             system: system,
             others: isOperations ? [] : [(TopicsDoor.prefix, TopicsDoor()), (StreamDoor.path, StreamDoor())])
         let lane = GatewayLane(
-            eventLoop: loop, service: service, limits: parts.limits, router: router, logger: parts.logger)
+            eventLoop: loop, service: service, limits: parts.limits, router: router, handshakes: parts.handshakes,
+            logger: parts.logger)
         lane.startSweeping()
         return lane
     }

@@ -21,6 +21,7 @@ final class GatewayFixture {
     let mailbox = Mailbox()
     let core: ServiceFixture
     let executor = ControlExecutor(capacity: 4)
+    let handshakes = HandshakeCounters()
     let lane: GatewayLane
     /// Whether the engine is a late one. Its answers are handed over when a test says so, and then run with the event
     /// loop; what the verifying thread hands over at its own time waits for ``takeLate(_:)``.
@@ -49,7 +50,7 @@ final class GatewayFixture {
         let mailbox = mailbox
         lane = GatewayLane(
             eventLoop: loop, service: ServiceLane(service: core.service, index: 0) { mailbox.put($0) }, limits: limits,
-            router: router, logger: logger)
+            router: router, handshakes: handshakes, logger: logger)
         try makeCache("shop")
     }
 
