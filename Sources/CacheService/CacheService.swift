@@ -100,8 +100,12 @@ package final class CacheService: Sendable {
         tenants.withLock { tenants in
             if let known = tenants[tenant.id] { return known }
             // Read under the lock: the caller's record may be older than a change that has been handed on already.
-            let limits = (catalog.snapshot.tenant(tenant.id) ?? tenant).limitsInForce
+            let snapshot = catalog.snapshot
+            let limits = (snapshot.tenant(tenant.id) ?? tenant).limitsInForce
             let made = TenantAdmission(limits: limits, bytesInFlight: bodyBudget.limit / 4, process: bodyBudget)
+            made.update(
+                limits: limits, reservedByCaches: Self.reservedOperations(snapshot)[tenant.id] ?? 0,
+                nowNanoseconds: clock.uptimeNanoseconds())
             tenants[tenant.id] = made
             return made
         }
@@ -111,15 +115,26 @@ package final class CacheService: Sendable {
     private func group(of tenant: TenantRecord) -> EngineGroup {
         groups.withLock { groups in
             if let known = groups[tenant.id] { return known }
-            let made = engine.openGroup(limits: EngineCacheLimits(tenant.limits))
+            let made = engine.openGroup(limits: EngineCacheLimits(tenant.limitsInForce))
             groups[tenant.id] = made
             return made
         }
     }
 
+    /// What the caches of each tenant have reserved together, in operations a second. Cost: O(caches).
+    private static func reservedOperations(_ snapshot: CatalogSnapshot) -> [TenantID: UInt64] {
+        var sums: [TenantID: UInt64] = [:]
+        for cache in snapshot.caches {
+            guard let reserved = cache.limits[.reservedOperationsPerSecond] else { continue }
+            // No sum of limits that the control plane takes comes near the end of the range.
+            sums[cache.tenant, default: 0] &+= reserved
+        }
+        return sums
+    }
+
     /// What a cache may hold in all, by its own limit and its tenant's.
     private static func maxBytes(_ cache: CacheRecord, of tenant: TenantRecord?) -> Int? {
-        [cache.limits[.maxBytes], tenant?.limits[.maxBytes]].compactMap { $0 }.min().map { Int(clamping: $0) }
+        [cache.limits[.maxBytes], tenant?.limitsInForce[.maxBytes]].compactMap { $0 }.min().map { Int(clamping: $0) }
     }
 
     /// What a tenant's caches hold together now, as its limits count it; nothing when none was used since the start.
@@ -130,13 +145,15 @@ package final class CacheService: Sendable {
     }
 
     /// Takes in what the catalog has published: closes caches that are gone, hands changed limits on. Called by the
-    /// catalog within the change, so that whoever made it finds it in force. Cost: O(open caches).
+    /// catalog within the change, so that whoever made it finds it in force. Cost: O(caches).
     package func catalogChanged(_ snapshot: CatalogSnapshot) {
         let now = clock.uptimeNanoseconds()
+        let reserved = Self.reservedOperations(snapshot)
         tenants.withLock { tenants in
             for (id, admission) in tenants {
                 if let record = snapshot.tenant(id) {
-                    admission.update(limits: record.limitsInForce, nowNanoseconds: now)
+                    admission.update(
+                        limits: record.limitsInForce, reservedByCaches: reserved[id] ?? 0, nowNanoseconds: now)
                 } else {
                     tenants[id] = nil
                 }
@@ -163,7 +180,7 @@ package final class CacheService: Sendable {
             groups.withLock { groups in
                 for (id, group) in groups {
                     if let record = snapshot.tenant(id) {
-                        group.setLimits(EngineCacheLimits(record.limits))
+                        group.setLimits(EngineCacheLimits(record.limitsInForce))
                     } else {
                         engine.closeGroup(group)
                         groups[id] = nil
@@ -199,16 +216,6 @@ package final class CacheService: Sendable {
                 topics: shared.topics.statistics.adding(subscriptions: shared.channels.subscriptions),
                 unsupportedCommands: shared.commands.unsupported.counts)
         }
-    }
-
-    /// All caches that somebody has used since the start, by their tenant. Cost: O(those).
-    func openedByTenant(_ snapshot: CatalogSnapshot) -> [TenantID: [SharedCache]] {
-        let open = open.withLock { $0 }
-        var found: [TenantID: [SharedCache]] = [:]
-        for (id, shared) in open {
-            if let tenant = snapshot.cache(id)?.tenant { found[tenant, default: []].append(shared) }
-        }
-        return found
     }
 
     /// What a tenant uses over all its caches; nil when nobody has used any since the start.

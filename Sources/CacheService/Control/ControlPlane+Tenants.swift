@@ -45,7 +45,7 @@ extension ControlPlane {
                 key = made
                 return made.record
             }
-            return (report(record, opened(record.id)), key)
+            return (report(record), key)
         }
     }
 
@@ -54,7 +54,7 @@ extension ControlPlane {
     /// - Throws: as ``permit(_:_:tenant:)``.
     package func tenant(_ name: TenantName, caller: Caller) throws(MartletError) -> TenantReport {
         let record = try permit(.readUsage, caller, tenant: name)
-        return report(record, opened(record.id))
+        return report(record)
     }
 
     /// Live tenants by name. Root only.
@@ -64,8 +64,7 @@ extension ControlPlane {
     package func tenants(_ page: PageRequest, caller: Caller) throws(MartletError) -> Page<TenantReport> {
         try permit(.manageTenants, caller)
         let records = try catalog.tenants(page)
-        let opened = service.openedByTenant(catalog.snapshot)
-        return Page(items: records.items.map { report($0, opened[$0.id] ?? []) }, nextToken: records.nextToken)
+        return Page(items: records.items.map(report), nextToken: records.nextToken)
     }
 
     /// Deletes a tenant with its caches and keys, and revokes its tokens. Root only.
@@ -78,11 +77,7 @@ extension ControlPlane {
         mintingRates.forget(record.id)
     }
 
-    private func opened(_ tenant: TenantID) -> [SharedCache] {
-        service.openedByTenant(catalog.snapshot)[tenant] ?? []
-    }
-
-    private func report(_ record: TenantRecord, _ caches: [SharedCache]) -> TenantReport {
-        TenantReport(record: record, use: use(of: record, caches))
+    private func report(_ record: TenantRecord) -> TenantReport {
+        TenantReport(record: record, use: use(of: record))
     }
 }

@@ -50,12 +50,11 @@ extension ControlPlane {
         return use.beside(record.limits)
     }
 
-    /// What a tenant uses over all its caches of the limits in force for it. Cost: that of the statistics of each cache.
-    ///
-    /// - Parameter opened: Those of its caches that somebody has used since the start; the others hold nothing.
-    func use(of record: TenantRecord, _ opened: [SharedCache]) -> [LimitUse] {
+    /// What a tenant uses over all its caches of the limits in force for it. Cost: some loads.
+    func use(of record: TenantRecord) -> [LimitUse] {
         var use = Use()
-        for shared in opened { use.add(shared.items.statistics) }
+        let held = service.tenantStatistics(record.id)
+        (use.bytes, use.items) = (held.bytes, held.items)
         let now = service.clock.uptimeNanoseconds()
         if let admission = service.openedAdmission(of: record.id) {
             use.rates = admission.usedRates(now)

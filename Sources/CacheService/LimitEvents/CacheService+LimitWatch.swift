@@ -108,7 +108,7 @@ extension CacheService {
         for record in contents.limited.caches {
             guard let shared = open[record.id], let tenant = snapshot.tenant(record.tenant) else { continue }
             var owner = contents.caches[record.id] ?? LimitBook.Owner()
-            var use = LimitUse()
+            var use = WatchedUse()
             use.add(shared.admission.rates, shared.admission.topics, shared.admission.connections)
             use.add(contents.rates[record.id])
             use.add(shared.items.statistics)
@@ -128,9 +128,9 @@ extension CacheService {
             contents.tenants = [:]
             return []
         }
-        var uses: [TenantID: LimitUse] = [:]
+        var uses: [TenantID: WatchedUse] = [:]
         for record in contents.limited.tenants {
-            var use = LimitUse()
+            var use = WatchedUse()
             use.caches = UInt64(snapshot.cacheCount(of: record.id))
             if let admission = openedAdmission(of: record.id) {
                 use.add(admission.rates, admission.topics, admission.connections)
@@ -172,7 +172,7 @@ extension LimitBook.Limited {
 }
 
 /// What one cache, or one tenant over its caches, uses at one moment of what can be limited.
-struct LimitUse {
+struct WatchedUse {
     var bytes: UInt64 = 0
     var items: UInt64 = 0
     var evictions: UInt64 = 0
@@ -229,7 +229,7 @@ extension LimitBook.Owner {
     ///
     /// A cache at its ceiling evicts and stays a little below it. So one that is near its ceiling and has removed items since
     /// the last look counts as full.
-    mutating func take(_ use: LimitUse, _ limits: Limits) {
+    mutating func take(_ use: WatchedUse, _ limits: Limits) {
         let isEvicting = use.evictions > evictions
         evictions = use.evictions
         samples = LimitName.watched.compactMap { name in
