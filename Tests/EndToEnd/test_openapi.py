@@ -40,6 +40,7 @@ SERVED = {
     "/v1/admin/caches/{}": {"get", "put", "delete"},
     "/v1/admin/caches/{}/flush": {"post"},
     "/v1/admin/caches/{}/hot-keys": {"get"},
+    "/v1/admin/tenants/{}/latency": {"get"},
     "/v1/admin/keys": {"get", "post"},
     "/v1/admin/keys/{}": {"delete"},
     "/v1/admin/tokens": {"post", "delete"},

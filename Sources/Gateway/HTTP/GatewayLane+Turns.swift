@@ -31,7 +31,9 @@ extension GatewayLane {
 
     /// The loop has looked at its sockets, and this is the first of what it found.
     func beginPass() {
-        isPassBegun = true
+        // A loop that does not tell when it looks again may look at any time.
+        isPassBegun = seesPasses
+        if !seesPasses { isServing = false }
         let now = service.nowNanoseconds
         let hasSlept = now &- lastPassEnded > Self.shortestSleep
         // What is found now came after the sockets were looked at last, unless the loop was woken by it.
@@ -51,6 +53,8 @@ extension GatewayLane {
     /// The loop has done what it found, and looks at its sockets again.
     func endPass(nowNanoseconds: UInt64) {
         isPassBegun = false
+        // Of a connection that ended in its read nobody has told the end.
+        isServing = false
         passes &+= 1
         hasServedInPass = false
         lastPassEnded = nowNanoseconds

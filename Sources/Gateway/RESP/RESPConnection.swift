@@ -233,10 +233,13 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
                 if !isMore { break }
             }
         }
+        let isHeldUp = !mayProcess
         flush()
         isProcessing = false
         guard !isFinishing else { return }
         keepRest(from: consumed)
+        // The reader came back with this last write.
+        if isHeldUp, mayProcess { scheduleProcessing() }
         // Whoever sends no more while he waits has gone, as Redis sees it: nobody's element is to be given to him.
         if isInputEnded, session.isWaiting, session.giveUpWaiting() { return finish() }
         if isInputEnded, !session.isStalled, !isWaitingForTurn, mayProcess { return finish() }
@@ -348,7 +351,9 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
             self.lane.backlogBytes -= restBytes
             self.backlogBytes -= byteCount
             self.lane.resp.backlogBytes -= byteCount
-            if self.pendingWrites == 0 { self.scheduleProcessing() }
+            // What had to wait for it goes on.
+            guard self.pendingWrites == 0, !self.isProcessing else { return }
+            if self.pending.readableBytes > 0 || self.isInputEnded { self.scheduleProcessing() }
         }
         context.writeAndFlush(wrapOutboundOut(rest), promise: promise)
     }
