@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from support.admin import EVERYTHING
 from support.waiting import PATIENCE, eventually
 
 # How long the operator may have to wait for one answer, on a machine that has nothing to spare.
@@ -93,7 +94,7 @@ def _floods(server, kind):
         case "lists":
             return [(server.http, _request("GET", "/v1/admin/audit?limit=1000", root) * 4, 300)]
         case "credentials":
-            token = _false_token(server.admin.make_token().credential)
+            token = _false_token(_token(server))
             server.keep_secret(token)
             false_key = root[:-4] + "AAAA"
             server.keep_secret(false_key)
@@ -107,6 +108,21 @@ def _floods(server, kind):
                 (server.http, _request("GET", "/cache/default?key=k", root) * 256, 16),
                 (server.resp, b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" * 1024, 16),
             ]
+
+
+def _token(server):
+    """A token, as soon as the main listener has done what the test before had left it to do."""
+    answers = []
+
+    def asks():
+        body = {"permissions": EVERYTHING, "ttl_seconds": 600}
+        answers.append(server.admin.call("POST", "/tokens", body))
+        return answers[-1].status == 201
+
+    eventually(asks, within=_OPERATORS_PATIENCE, what="a token")
+    token = answers[-1].json()["token"]
+    server.keep_secret(token)
+    return token
 
 
 def _ask(server, method, target, *, credential=None, body=None):

@@ -102,7 +102,15 @@ extension GatewayLane {
     /// Whether a connection has had its slice: asked now and then while it executes.
     @inline(__always)
     var isSliceOver: Bool {
-        service.readNanoseconds() &- serviceBegan > Self.sliceNanoseconds
+        !isDraining && service.readNanoseconds() &- serviceBegan > Self.sliceNanoseconds
+    }
+
+    /// Executes all input that waits: before connections are told to end.
+    func serveAllThatWait() {
+        while let connection = service.fairness.next(nowNanoseconds: service.nowNanoseconds, isIdle: true) {
+            connection.takeTurn()
+            flushTouched()
+        }
     }
 
     /// What was begun is answered: it is charged to the tenant.

@@ -233,6 +233,7 @@ final class GatewayLane {
     func drain() {
         isDraining = true
         beginTick()
+        serveAllThatWait()
         drainStreams()
         for connection in connections { connection.drain() }
     }
