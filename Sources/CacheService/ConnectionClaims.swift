@@ -77,7 +77,12 @@ package final class ConnectionClaims {
     }
 
     fileprivate func give(_ id: CacheID) {
+        last = nil
         caches.removeValue(forKey: id)?.connections.release()
+    }
+
+    fileprivate func give(_ id: TenantID) {
+        tenants.removeValue(forKey: id)?.connections.release()
     }
 
     /// Lets go of what the catalog has dropped.
@@ -106,8 +111,11 @@ extension ServiceLane {
         connection.prune(snapshot)
         let (record, admission) = (cache.record, cache.shared.admission)
         let wasCounted = connection.caches[record.id] != nil
+        let wasTenantCounted = connection.tenants[record.tenant] != nil
         let isTenantCounted = connection.take(record.tenant, admission.tenant)
         guard connection.take(record.id, admission) else {
+            // One that the cache refuses takes no place of the tenant's other caches.
+            if !wasTenantCounted { connection.give(record.tenant) }
             throw .countLimited(limit: .maxConnections, value: admission.connections.ceiling ?? 0)
         }
         guard isTenantCounted else {

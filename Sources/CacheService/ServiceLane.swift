@@ -66,6 +66,8 @@ package final class ServiceLane {
     /// Whoever has not said yet who it is.
     package let anonymousFlow = FairFlow(TenantAdmission())
     var flows: [TenantID: FairFlow] = [:]
+    /// Whether a call was executed that may have taken long: whoever executes many looks at the clock, and takes it back.
+    package var hasSlowCalls = false
     /// Calls that came to be admitted, whatever became of them.
     package internal(set) var calls: UInt64 = 0
 

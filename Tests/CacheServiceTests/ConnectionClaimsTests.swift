@@ -115,9 +115,11 @@ private final class Stage {
         let connections = (0..<4).map { _ in ConnectionClaims() }
         try stage.use("a", connections[0])
         #expect(stage.refusal("a", connections[1]) == .countLimited(limit: .maxConnections, value: 1))
-        // Its caller is identified all the same.
-        #expect(try stage.admission("a").tenant.connections.count == 2)
+        // One that the cache refuses takes no place of the tenant's other caches.
+        #expect(try stage.admission("a").tenant.connections.count == 1)
+        try stage.use("b", connections[1])
         try stage.use("b", connections[2])
+        #expect(try stage.admission("a").tenant.connections.count == 3)
         #expect(stage.refusal("a", connections[3]) == .countLimited(limit: .maxConnections, value: 1))
         #expect(stage.refusal("b", connections[3]) == .countLimited(limit: .maxConnections, value: 3))
     }

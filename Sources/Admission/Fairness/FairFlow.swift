@@ -11,6 +11,8 @@ package protocol FairlyServed: AnyObject {
 /// One tenant as one event loop serves it: what it was given, and who of it waits. Belongs to its loop.
 package final class FairFlow {
     package let tenant: TenantAdmission
+    /// Bytes of answers that wait for readers of the tenant's connections on the loop.
+    package var backlogBytes = 0
     /// The virtual time at which what it was given so far is paid off.
     var finish: UInt64 = 0
     /// Its place in the heap of flows that wait; -1 when none of it waits.

@@ -155,6 +155,13 @@ package struct FairQueue {
         flow.finish = max(flow.finish, min(virtualTime, heap.first?.finish ?? .max))
     }
 
+    /// Writes down for one tenant what another was given in its turn: as ``charge(_:nanoseconds:)``, and the time is not
+    /// counted twice. So nobody comes first again and again by showing who it is when its turn has come.
+    package mutating func raise(_ flow: FairFlow, nanoseconds: UInt64) {
+        charge(flow, nanoseconds: nanoseconds)
+        spent &-= nanoseconds
+    }
+
     private mutating func activate(_ flow: FairFlow) {
         guard !flow.isActive else { return }
         flow.isActive = true

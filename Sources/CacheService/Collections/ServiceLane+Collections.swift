@@ -63,6 +63,7 @@ extension ServiceLane {
         _ account: CollectionAccount, _ key: UnsafeRawBufferPointer, _ expiry: CollectionExpiry,
         _ standing: () -> (() -> CallStanding), _ later: () -> LateHandler<CollectionReply>
     ) throws(MartletError) -> Reply<CollectionReply> {
+        hasSlowCalls = true
         try account.checkGrowth(of: key, now: now)
         let outcome = try account.command.execute(
             on: account.cache.shared.items, key: key, expiry: expiry, now: now, dice: &dice)

@@ -128,7 +128,8 @@ extension ServiceLane {
         call.begin(arguments, now: now)
         let start = call.reply.count
         call.reply.limit(to: ReplyWriter.largestReply)
-        if command.isLogged {
+        if command.isLogged || arguments.count > Self.manyArguments {
+            hasSlowCalls = true
             let started = CoarseClock.milliseconds
             defer { log(arguments, cache, since: started) }
             try body(call)
@@ -157,6 +158,8 @@ extension ServiceLane {
         meter(call.usage, cache, row, admitted: admitted, bytesIn: bytesIn)
         return .replied
     }
+
+    private static let manyArguments = 64
 
     func meter(_ usage: CommandUsage, _ account: CommandAccount) {
         meter(usage, account.cache, account.row, admitted: account.admitted, bytesIn: account.bytesIn)

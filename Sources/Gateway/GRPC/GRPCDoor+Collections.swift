@@ -32,7 +32,7 @@ extension GRPCDoor {
                 return {
                     guard let exchange = ticket.live, !exchange.isResponded else { return .abandoned }
                     // Others of the connection have been answered meanwhile, and their answers wait.
-                    return exchange.transport.isCrowded ? .refused(.busy(retryAfterMilliseconds: 1000)) : .wanted
+                    return exchange.transport.isCrowded ? .refused(exchange.lane.crowdedRefusal()) : .wanted
                 }
             } later: {
                 late(exchange, answer)

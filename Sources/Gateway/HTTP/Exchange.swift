@@ -1,4 +1,5 @@
 import Access
+import Admission
 import CacheService
 import NIOCore
 import Tenancy
@@ -92,6 +93,8 @@ final class Exchange {
     var awaitsReader = false
     /// How many bytes of ``responseBody`` the connection's backlog counts.
     var countedBacklog = 0
+    /// Whose backlog counts them.
+    var backlogFlow: FairFlow?
     var trailers: [(name: String, value: String)] = []
     /// The response ends with `grpc-status: 0` and no other trailer.
     var endsWithGRPCOK = false

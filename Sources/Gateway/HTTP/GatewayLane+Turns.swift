@@ -33,9 +33,11 @@ extension GatewayLane {
     func beginPass() {
         // A loop that does not tell when it looks again may look at any time.
         isPassBegun = seesPasses
-        if !seesPasses { isServing = false }
+        if !seesPasses { served = nil }
         let now = service.nowNanoseconds
-        let hasSlept = now &- lastPassEnded > Self.shortestSleep
+        // With a turn or a slice to come it has only looked.
+        let isBusy = isFairTurnScheduled || isSliceScheduled || isTurnScheduled
+        let hasSlept = !isBusy && now &- lastPassEnded > Self.shortestSleep
         // What is found now came after the sockets were looked at last, unless the loop was woken by it.
         earliestArrival = hasSlept ? now : passBegan
         let delay = hasSlept ? 0 : now &- passBegan
@@ -54,7 +56,7 @@ extension GatewayLane {
     func endPass(nowNanoseconds: UInt64) {
         isPassBegun = false
         // Of a connection that ended in its read nobody has told the end.
-        isServing = false
+        served = nil
         passes &+= 1
         hasServedInPass = false
         lastPassEnded = nowNanoseconds
@@ -90,13 +92,20 @@ extension GatewayLane {
     ///
     /// - Parameter arrivedAt: Nil for input that was read just now.
     @inline(__always)
-    func beginService(arrivedAt: UInt64? = nil) {
-        guard !isServing else { return }
-        isServing = true
+    func beginService(of connection: some ScheduledConnection, arrivedAt: UInt64? = nil) {
+        guard served == nil else { return }
+        served = ObjectIdentifier(connection)
+        servedAs = flow(of: connection)
         if arrivedAt == nil { hasServedInPass = true }
         serviceBegan = service.nowNanoseconds
         serviceArrival = arrivedAt ?? earliestArrival
         callsBefore = service.calls
+    }
+
+    /// Whether it is this connection that is served now.
+    @inline(__always)
+    func serves(_ connection: some ScheduledConnection) -> Bool {
+        served == ObjectIdentifier(connection)
     }
 
     /// Whether a connection has had its slice: asked now and then while it executes.
@@ -116,11 +125,13 @@ extension GatewayLane {
     /// What was begun is answered: it is charged to the tenant.
     @inline(__always)
     func endService(_ connection: some ScheduledConnection) {
-        guard isServing else { return }
-        isServing = false
+        guard serves(connection) else { return }
+        served = nil
         let now = service.readNanoseconds()
         let flow = flow(of: connection)
         service.fairness.charge(flow, nanoseconds: now &- serviceBegan)
+        // Who has shown in its turn who it is has had the turn of another.
+        if let servedAs, servedAs !== flow { service.fairness.raise(servedAs, nanoseconds: now &- serviceBegan) }
         let calls = service.calls &- callsBefore
         if calls > 0 { flow.tenant.latency.record(nanoseconds: now &- serviceArrival, count: calls) }
     }

@@ -1,4 +1,5 @@
 import Admission
+import Admission
 import CacheService
 import Logging
 import NIOCore
@@ -55,7 +56,9 @@ final class GatewayLane {
     var isFairTurnScheduled = false
     /// Whether the loop tells when a pass is over; one that is driven by a test does not.
     var seesPasses = false
-    var isServing = false
+    /// The connection that is served, and as whose.
+    var served: ObjectIdentifier?
+    var servedAs: FairFlow?
     /// Whether the sockets brought something to do in this pass.
     var hasServedInPass = false
     var serviceBegan: UInt64 = 0
@@ -251,9 +254,20 @@ final class GatewayLane {
 
     // MARK: Backlog
 
-    /// Whether the readers of all the loop's connections have let so much pile up that no large answer is added to it.
-    var isCrowded: Bool {
-        backlogBytes >= limits.backlogBytesPerLoop
+    /// Whether the readers of a caller's tenant have let so much pile up on this loop that no large answer is added to it:
+    /// half of what all together may; or some, while all together have reached that. Who has nothing piled up is served
+    /// on until there is half as much again.
+    func isCrowded(_ caller: LaneCaller?) -> Bool {
+        let limit = limits.backlogBytesPerLoop
+        guard backlogBytes >= limit / 2 else { return false }
+        if backlogBytes >= limit / 2 * 3 { return true }
+        let own = (caller.map { service.flow(of: $0) } ?? service.anonymousFlow).backlogBytes
+        return own >= limit / 2 || backlogBytes >= limit && own >= limit / 256
+    }
+
+    /// When a caller may come back whose answer has no place to wait in: not all together.
+    func crowdedRefusal() -> MartletError {
+        .busy(retryAfterMilliseconds: [500, 700, 1000, 1500].randomElement() ?? 1000)
     }
 
     /// Brings the loop's sum up to what now waits in `exchange`, which remembers what it was counted with.
@@ -262,7 +276,13 @@ final class GatewayLane {
     @discardableResult
     func countBacklog(of exchange: Exchange) -> Int {
         let change = exchange.responseBody.readableBytes - exchange.countedBacklog
+        guard change != 0 else { return 0 }
+        if exchange.countedBacklog == 0 {
+            let caller = exchange.transport.peer.lastCaller
+            exchange.backlogFlow = caller.map { service.flow(of: $0) } ?? service.anonymousFlow
+        }
         exchange.countedBacklog += change
+        exchange.backlogFlow?.backlogBytes += change
         backlogBytes += change
         return change
     }

@@ -49,6 +49,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
     private var upgrade: (handshake: WebSocketHandshake, session: WebSocketSession)?
     /// The handler that reads requests, which goes when HTTP is left.
     var decoder: ByteToMessageHandler<HTTPRequestDecoder>?
+    /// Who stands before it and has turns; nil where a test puts it into a pipeline of its own.
+    weak var detector: ProtocolDetector?
 
     init(lane: GatewayLane, peer: Peer) {
         self.lane = lane
@@ -414,9 +416,19 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
         if !isDrainingQueue { drainQueue() }
     }
 
+    /// Goes on with requests that waited for an answer or the reader.
+    func takeTurn() {
+        guard context != nil, !queue.isEmpty else { return }
+        drainQueue()
+    }
+
     /// Takes up the requests that waited, as long as the reader takes the answers.
     private func drainQueue() {
         guard !isDrainingQueue else { return }
+        if !queue.isEmpty, let detector, !lane.serves(detector) {
+            // In a turn, like all that is executed.
+            return detector.askForTurn()
+        }
         isDrainingQueue = true
         while !isClosed, lingersSince == nil, !(exchange?.isBusy ?? false), let part = queue.first {
             if case .head = part, let context, !context.channel.isWritable { break }
@@ -424,6 +436,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
             receive(part)
             // Answers go to the socket as they grow, so that it can say when it has enough.
             if output.readableBytes > HTTP2Connection.flushBytes { flush() }
+            guard queue.isEmpty || detector == nil || !lane.isSliceOver else {
+                detector?.askForTurn()
+                break
+            }
         }
         isDrainingQueue = false
         guard queue.isEmpty else { return }
@@ -689,10 +705,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Lane
     }
 
     /// The connection's own requests wait in the queue while its reader is behind.
-    var isCrowded: Bool { lane.isCrowded }
+    var isCrowded: Bool { lane.isCrowded(peer.lastCaller) }
 
     func park(_ exchange: Exchange) {
-        exchange.refuse(.busy(retryAfterMilliseconds: 1000))
+        exchange.refuse(lane.crowdedRefusal())
     }
 
     func closeNow() {

@@ -129,7 +129,7 @@ extension HTTP2Connection {
 
     /// Whether the answers that wait for this reader, or for all of the loop, are so many that no large one is added.
     var isCrowded: Bool {
-        backlogBytes >= lane.limits.backlogBytesPerConnection || lane.isCrowded
+        backlogBytes >= lane.limits.backlogBytesPerConnection || lane.isCrowded(peer.lastCaller)
     }
 
     /// What may wait on one stream that goes on, and on all of a connection, before its door is told to wait.
@@ -168,7 +168,7 @@ extension HTTP2Connection {
         if backlogBytes > 0 {
             parked.append(exchange)
         } else {
-            exchange.refuse(.busy(retryAfterMilliseconds: 1000))
+            exchange.refuse(lane.crowdedRefusal())
         }
     }
 
@@ -179,13 +179,23 @@ extension HTTP2Connection {
 
     /// Takes up what was parked, as far as there is room. Returns whether anything was.
     func unpark() -> Bool {
-        guard !parked.isEmpty, backlogBytes == 0 || !isCrowded else { return false }
+        guard !parked.isEmpty, !isWaitingForTurn, backlogBytes == 0 || !isCrowded else { return false }
+        guard lane.serves(self) else {
+            // In a turn of its own, like all that is executed.
+            inputArrivedAt = lane.earliestArrival
+            lane.wait(self)
+            return false
+        }
         var waiting: [Exchange] = []
         swap(&waiting, &parked)
         var index = 0
         while index < waiting.count, backlogBytes == 0 || !isCrowded {
             waiting[index].door?.resume(waiting[index])
             index += 1
+            guard !lane.isSliceOver else {
+                lane.wait(self)
+                break
+            }
         }
         // Behind them stands what was parked anew meanwhile.
         parked = Array(waiting[index...]) + parked

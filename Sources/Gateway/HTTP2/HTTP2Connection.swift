@@ -46,10 +46,14 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     var isReceiving = false
     /// Whether answers were so large that few of them are a slice.
     var hasLargeAnswers = false
+    /// Requests since the clock was looked at.
+    private var headsUnlooked = 0
     private var isPumping = false
     var isPumpScheduled = false
     var isDraining = false
     private var isInputClosed = false
+    /// The peer has stopped sending, and what it has sent before is still waiting for its turn.
+    private var isEndPending = false
     private var isClosed = false
     /// Since when the connection only waits for the socket to take its last bytes.
     var closingSince: Timestamp?
@@ -120,7 +124,7 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
             input.writeBuffer(&buffer)
         }
         guard lane.mayServe(self) else { return }
-        lane.beginService()
+        lane.beginService(of: self)
         receiveInput(context)
     }
 
@@ -145,10 +149,11 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func takeTurn() {
         guard let context, !isClosed else { return }
-        lane.beginService(arrivedAt: inputArrivedAt)
+        lane.beginService(of: self, arrivedAt: inputArrivedAt)
         receiveInput(context)
         pump(context)
         lane.endService(self)
+        if isEndPending, input.readableBytes == 0, let context = self.context { inputEnded(context) }
         if wantsRead, input.readableBytes == 0, let context = self.context {
             wantsRead = false
             context.read()
@@ -169,12 +174,16 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     /// Some hundred requests of the shortest kind.
     private static let pieceBytes = 4096
+    /// Requests executed before the clock is looked at.
+    private static let headsPerLook = 8
 
     /// Whether the session is to stop here: asked with each field of a head.
     @inline(__always)
     func pausesBeforeNextRequest() -> Bool {
-        guard hasLargeAnswers else { return false }
+        guard hasLargeAnswers || lane.service.hasSlowCalls || headsUnlooked >= Self.headsPerLook else { return false }
         hasLargeAnswers = false
+        lane.service.hasSlowCalls = false
+        headsUnlooked = 0
         return lane.isSliceOver
     }
 
@@ -214,18 +223,23 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(.inputClosed) = event as? ChannelEvent {
-            // What it has sent before is no more than was read at once.
-            while input.readableBytes > 0, !isClosed, session != nil { receivePiece(context) }
-            // A peer that has stopped sending may still read what it asked for, unless it was still asking.
-            isInputClosed = true
-            if exchanges.isEmpty || headBeganAt != nil || exchanges.contains(where: { !$0.isRequestEnded }) {
-                close(context)
-            } else {
-                drain()
-            }
+            // What it has sent before goes first.
+            if input.readableBytes > 0 { isEndPending = true } else { inputEnded(context) }
             return
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    private func inputEnded(_ context: ChannelHandlerContext) {
+        isEndPending = false
+        lane.beginTick()
+        // A peer that has stopped sending may still read what it asked for, unless it was still asking.
+        isInputClosed = true
+        if exchanges.isEmpty || headBeganAt != nil || exchanges.contains(where: { !$0.isRequestEnded }) {
+            close(context)
+        } else {
+            drain()
+        }
     }
 
     // MARK: Output
@@ -336,6 +350,7 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
 
     func headBegan(streamID: Int32) -> Int32 {
         headBeganAt = lane.now
+        headsUnlooked += 1
         let exchange = lane.makeExchange(for: self)
         exchange.open(transport: self, streamID: streamID, now: lane.now)
         exchange.slot = exchanges.count

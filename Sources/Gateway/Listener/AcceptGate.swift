@@ -29,7 +29,6 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
 
     private struct State {
         var isScheduled = false
-        var blockedUntil = NIODeadline.uptimeNanoseconds(0)
     }
 
     private static let pause = TimeAmount.milliseconds(1)
@@ -44,10 +43,7 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
 
     func read(context: ChannelHandlerContext) {
         guard !state.value.isScheduled else { return }
-        let now = context.eventLoop.now
-        if now < state.value.blockedUntil {
-            readLater(context, in: state.value.blockedUntil - now)
-        } else if counters.waiting >= waitingCeiling {
+        if counters.waiting >= waitingCeiling {
             readLater(context, in: Self.pause)
         } else {
             context.read()
@@ -65,7 +61,13 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? IOError, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) {
-            state.value.blockedUntil = context.eventLoop.now + Self.exhaustionPause
+            // Whoever is told of an error is still registered for reading, and would be told at once again.
+            let channel = context.channel
+            try? channel.syncOptions?.setOption(.autoRead, value: false)
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.exhaustionPause) {
+                guard channel.isActive else { return }
+                try? channel.syncOptions?.setOption(.autoRead, value: true)
+            }
         }
         context.fireErrorCaught(error)
     }

@@ -35,6 +35,8 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
     /// read.
     private var input = ByteBuffer()
     private var wantsRead = false
+    /// The peer has stopped sending, and what it has sent before is still waiting for its turn.
+    private var isEndPending = false
     var isWaitingForTurn = false
     var inputArrivedAt: UInt64 = 0
 
@@ -73,7 +75,7 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
                 input.writeBuffer(&buffer)
             }
             guard lane.mayServe(self) else { return }
-            lane.beginService()
+            lane.beginService(of: self)
             return handOn(context)
         }
         var buffer = unwrapInboundIn(data)
@@ -99,11 +101,23 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
             context.close(promise: nil)
             return
         }
-        context.fireChannelRead(wrapInboundOut(buffer))
-        if isPreface {
-            // What was read before is with the new handler; it finishes this read like any other.
-            context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        guard isPreface else {
+            lane.beginTick()
+            input = buffer
+            guard lane.mayServe(self) else { return }
+            lane.beginService(of: self)
+            return handOn(context)
         }
+        context.fireChannelRead(wrapInboundOut(buffer))
+        // What was read before is with the new handler; it finishes this read like any other.
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+
+    /// Goes on, in its turn, with what waits behind it.
+    func askForTurn() {
+        guard context != nil, !isWaitingForTurn else { return }
+        inputArrivedAt = lane.earliestArrival
+        lane.wait(self)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -126,10 +140,15 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
 
     func takeTurn() {
         guard let context else { return }
-        lane.beginService(arrivedAt: inputArrivedAt)
+        lane.beginService(of: self, arrivedAt: inputArrivedAt)
+        http1?.takeTurn()
         handOn(context)
         context.fireChannelReadComplete()
         lane.endService(self)
+        if isEndPending, input.readableBytes == 0 {
+            isEndPending = false
+            context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        }
         guard wantsRead, input.readableBytes == 0, let context = self.context else { return }
         wantsRead = false
         context.read()
@@ -147,7 +166,7 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
     }
 
     /// Some tens of requests of the shortest kind.
-    private static let pieceBytes = 8192
+    private static let pieceBytes = 2048
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A failed handshake, or cleartext on a TLS port.
@@ -160,11 +179,9 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
             return
         }
         if case .some(.inputClosed) = event as? ChannelEvent, input.readableBytes > 0 {
-            // What it has sent before is no more than was read at once.
-            let rest = input
-            input = ByteBuffer()
-            context.fireChannelRead(wrapInboundOut(rest))
-            context.fireChannelReadComplete()
+            // What it has sent before goes first.
+            isEndPending = true
+            return
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -185,6 +202,7 @@ final class ProtocolDetector: ChannelDuplexHandler, RemovableChannelHandler, Lan
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits),
             maximumBufferSize: 1 << 20)
         connection.decoder = decoder
+        connection.detector = self
         try context.pipeline.syncOperations.addHandlers([decoder, connection], position: .after(self))
         http1 = connection
     }

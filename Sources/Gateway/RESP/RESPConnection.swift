@@ -1,3 +1,4 @@
+import Admission
 import CacheService
 import NIOCore
 import NIOSSL
@@ -109,7 +110,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
             pending.writeBuffer(&buffer)
         }
         guard lane.mayServe(self) else { return }
-        lane.beginService()
+        lane.beginService(of: self)
         process()
         lane.endService(self)
     }
@@ -138,7 +139,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
             lane.beginTick()
             // Whoever has sent whole commands before still gets their answers.
             isInputEnded = true
-            process()
+            scheduleProcessing()
             return
         }
         context.fireUserInboundEventTriggered(event)
@@ -191,7 +192,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
     }
 
     func takeTurn() {
-        lane.beginService(arrivedAt: inputArrivedAt)
+        lane.beginService(of: self, arrivedAt: inputArrivedAt)
         process()
         lane.endService(self)
     }
@@ -210,7 +211,8 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
         var consumed = 0
         bytes.withUnsafeReadableBytes { all in
             while mayProcess {
-                if commandsLeft == 0 {
+                if commandsLeft == 0 || lane.service.hasSlowCalls {
+                    lane.service.hasSlowCalls = false
                     guard !lane.isSliceOver else {
                         inputArrivedAt = lane.serviceArrival
                         lane.wait(self)
@@ -337,8 +339,10 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
         }
         // Full, or gone: the channel finds out which.
         let restBytes = bytes.count - sent
-        guard !lane.isCrowded || restBytes < Self.freeBytes else { return abort() }
+        guard restBytes < Self.freeBytes || !lane.isCrowded(caller) else { return abort() }
         lane.backlogBytes += restBytes
+        let flow = caller.map { lane.service.flow(of: $0) }
+        flow?.backlogBytes += restBytes
         var rest = lane.eventLoopAllocator.buffer(capacity: restBytes)
         rest.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
         pendingWrites += 1
@@ -349,6 +353,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
         promise.futureResult.assumeIsolated().whenComplete { _ in
             self.pendingWrites -= 1
             self.lane.backlogBytes -= restBytes
+            flow?.backlogBytes -= restBytes
             self.backlogBytes -= byteCount
             self.lane.resp.backlogBytes -= byteCount
             // What had to wait for it goes on.
