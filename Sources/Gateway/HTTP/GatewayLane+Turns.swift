@@ -68,12 +68,22 @@ extension GatewayLane {
     @inline(__always)
     func mayServe(_ connection: some ScheduledConnection) -> Bool {
         guard !connection.isWaitingForTurn else { return false }
+        if !isShared { return true }
         let flow = flow(of: connection)
         if service.fairness.mayServe(flow, nowNanoseconds: service.nowNanoseconds) { return true }
         connection.inputArrivedAt = earliestArrival
         wait(connection)
         return false
     }
+
+    /// Whether more than one tenant was served of late: else nobody is there to wait for.
+    @inline(__always)
+    private var isShared: Bool { service.nowNanoseconds < sharedUntil }
+
+    /// For how long a tenant that was served is taken to come back.
+    private static let sharedNanoseconds: UInt64 = 1_000_000_000
+    /// What a connection executes before the next has its turn where all are of one tenant.
+    private static let longSliceNanoseconds: UInt64 = 500_000
 
     @inline(__always)
     private func flow(of connection: some ScheduledConnection) -> FairFlow {
@@ -111,7 +121,8 @@ extension GatewayLane {
     /// Whether a connection has had its slice: asked now and then while it executes.
     @inline(__always)
     var isSliceOver: Bool {
-        !isDraining && service.readNanoseconds() &- serviceBegan > Self.sliceNanoseconds
+        let slice = isShared ? Self.sliceNanoseconds : Self.longSliceNanoseconds
+        return !isDraining && service.readNanoseconds() &- serviceBegan > slice
     }
 
     /// Executes all input that waits: before connections are told to end.
@@ -132,6 +143,10 @@ extension GatewayLane {
         service.fairness.charge(flow, nanoseconds: now &- serviceBegan)
         // Who has shown in its turn who it is has had the turn of another.
         if let servedAs, servedAs !== flow { service.fairness.raise(servedAs, nanoseconds: now &- serviceBegan) }
+        if flow !== lastServed {
+            if lastServed != nil { sharedUntil = now &+ Self.sharedNanoseconds }
+            lastServed = flow
+        }
         let calls = service.calls &- callsBefore
         if calls > 0 { flow.tenant.latency.record(nanoseconds: now &- serviceArrival, count: calls) }
     }

@@ -59,6 +59,9 @@ final class GatewayLane {
     /// The connection that is served, and as whose.
     var served: ObjectIdentifier?
     var servedAs: FairFlow?
+    /// Whom the loop served last, and until when it is taken to be shared since it served another.
+    var lastServed: FairFlow?
+    var sharedUntil: UInt64 = 0
     /// Whether the sockets brought something to do in this pass.
     var hasServedInPass = false
     var serviceBegan: UInt64 = 0
@@ -277,15 +280,21 @@ final class GatewayLane {
     func countBacklog(of exchange: Exchange) -> Int {
         let change = exchange.responseBody.readableBytes - exchange.countedBacklog
         guard change != 0 else { return 0 }
-        if exchange.countedBacklog == 0 {
+        if exchange.countedBacklog == 0, change > Self.smallAnswerBytes {
             let caller = exchange.transport.peer.lastCaller
             exchange.backlogFlow = caller.map { service.flow(of: $0) } ?? service.anonymousFlow
         }
         exchange.countedBacklog += change
-        exchange.backlogFlow?.backlogBytes += change
         backlogBytes += change
+        if let flow = exchange.backlogFlow {
+            flow.backlogBytes += change
+            if exchange.countedBacklog == 0 { exchange.backlogFlow = nil }
+        }
         return change
     }
+
+    /// Answers that count for nobody's backlog: they hardly ever wait, and are no more than a connection's streams.
+    private static let smallAnswerBytes = 512
 
     // MARK: Request bodies
 

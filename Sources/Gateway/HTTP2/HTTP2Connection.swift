@@ -48,6 +48,8 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     var hasLargeAnswers = false
     /// Requests since the clock was looked at.
     private var headsUnlooked = 0
+    /// Whether the clock is to be looked at before this request goes on.
+    private var looksAtClock = false
     private var isPumping = false
     var isPumpScheduled = false
     var isDraining = false
@@ -180,10 +182,8 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     /// Whether the session is to stop here: asked with each field of a head.
     @inline(__always)
     func pausesBeforeNextRequest() -> Bool {
-        guard hasLargeAnswers || lane.service.hasSlowCalls || headsUnlooked >= Self.headsPerLook else { return false }
-        hasLargeAnswers = false
-        lane.service.hasSlowCalls = false
-        headsUnlooked = 0
+        guard looksAtClock else { return false }
+        looksAtClock = false
         return lane.isSliceOver
     }
 
@@ -351,6 +351,12 @@ final class HTTP2Connection: ChannelDuplexHandler, LaneConnection, ExchangeTrans
     func headBegan(streamID: Int32) -> Int32 {
         headBeganAt = lane.now
         headsUnlooked += 1
+        if hasLargeAnswers || headsUnlooked >= Self.headsPerLook || lane.service.hasSlowCalls {
+            hasLargeAnswers = false
+            headsUnlooked = 0
+            lane.service.hasSlowCalls = false
+            looksAtClock = true
+        }
         let exchange = lane.makeExchange(for: self)
         exchange.open(transport: self, streamID: streamID, now: lane.now)
         exchange.slot = exchanges.count

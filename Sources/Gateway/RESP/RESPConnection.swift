@@ -202,6 +202,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
         guard !isProcessing else { return }
         isProcessing = true
         let shared = lane.resp
+        let service = lane.service
         let writer = shared.writer
         writer.isVersion3 = session.isVersion3
         var commandsLeft = Self.commandsPerLook
@@ -211,8 +212,8 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
         var consumed = 0
         bytes.withUnsafeReadableBytes { all in
             while mayProcess {
-                if commandsLeft == 0 || lane.service.hasSlowCalls {
-                    lane.service.hasSlowCalls = false
+                if commandsLeft == 0 || service.hasSlowCalls {
+                    service.hasSlowCalls = false
                     guard !lane.isSliceOver else {
                         inputArrivedAt = lane.serviceArrival
                         lane.wait(self)
@@ -222,7 +223,7 @@ final class RESPConnection: ChannelDuplexHandler, LaneConnection, ScheduledConne
                 }
                 let rest = UnsafeRawBufferPointer(rebasing: all[consumed...])
                 if commandsWarmed == 0, let identity = session.identity {
-                    commandsWarmed = max(1, shared.warm(rest, lane.service, identity))
+                    commandsWarmed = max(1, shared.warm(rest, service, identity))
                 }
                 commandsWarmed -= 1
                 let (byteCount, isMore) = step(rest, shared)
