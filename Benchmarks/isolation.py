@@ -10,7 +10,6 @@ read it.
 
 import argparse
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from isolation_loads import Aggressor, Attack, Victim
 from isolation_server import AGGRESSOR, VICTIM, IsolationServer, await_quiet
 from isolation_shapes import SHAPES, fill
 from martlet import binary
-from process import LOAD_CORE, SERVER_CORE, BenchmarkError, kill_all, raise_file_limit
+from process import LOAD_CORE, SERVER_CORE, BenchmarkError, begin, kill_all
 
 _KEYS, _VALUE_BYTES = 20_000, 512
 _RATE = 2_000
@@ -262,17 +261,9 @@ def take(shape, scale):
             kill_all()
 
 
-def stop_on_signal(number, frame):
-    sys.exit(f"stopped by {signal.Signals(number).name}")
-
-
 def main():
     arguments = parse_arguments()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, stop_on_signal)
-    signal.alarm(_DEADLINE_SECONDS)
-    raise_file_limit()
-    os.sched_setaffinity(0, {LOAD_CORE})
+    begin(_DEADLINE_SECONDS)
     try:
         binary()
     except BenchmarkError as error:

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +30,20 @@ def cores():
 
 
 SERVER_CORE, LOAD_CORE = cores()
+
+
+def begin(deadline_seconds):
+    """Makes this process the one that takes measures: on the core of the loads, with files enough, for so long at most, and
+    stopped by a signal so that what it has started is stopped too."""
+
+    def stop(number, frame):
+        sys.exit(f"stopped by {signal.Signals(number).name}")
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, stop)
+    signal.alarm(deadline_seconds)
+    raise_file_limit()
+    os.sched_setaffinity(0, {LOAD_CORE})
 
 
 def raise_file_limit(wanted=65_536):

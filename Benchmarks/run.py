@@ -8,8 +8,6 @@ docs/performance.md says what each measure is and how to read it.
 """
 
 import argparse
-import os
-import signal
 import sys
 import tempfile
 
@@ -25,7 +23,7 @@ from grpc_door import grpc_allocations, grpc_get, grpc_rest, grpc_set, grpc_stre
 from idle import idle
 from martlet import binary
 from peers import versions
-from process import LOAD_CORE, SERVER_CORE, BenchmarkError, kill_all, raise_file_limit
+from process import LOAD_CORE, SERVER_CORE, BenchmarkError, begin, kill_all
 from refusals import admission, refusal
 from resp import resp, resp_commands, resp_idle, resp_sealed
 from startup import startup
@@ -87,17 +85,9 @@ def take(name, scale):
             kill_all()
 
 
-def stop_on_signal(number, frame):
-    sys.exit(f"stopped by {signal.Signals(number).name}")
-
-
 def main():
     arguments = parse_arguments()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, stop_on_signal)
-    signal.alarm(_DEADLINE_SECONDS)
-    raise_file_limit()
-    os.sched_setaffinity(0, {LOAD_CORE})
+    begin(_DEADLINE_SECONDS)
     try:
         binary()
     except BenchmarkError as error:

@@ -4,10 +4,7 @@ import Tenancy
 /// What a tenant is to get of a machine that has more to do than it can.
 package struct TenantShare: ~Copyable, Sendable {
     /// Its part of what nobody has reserved, beside the others'.
-    package static let defaultWeight: UInt64 = 100
-    package static let weights: ClosedRange<UInt64> = 1...10_000
-
-    private let storedWeight = Atomic<UInt64>(defaultWeight)
+    private let storedWeight = Atomic<UInt64>(LimitName.defaultWeight)
     private let reserved = RateLimiter(rate: nil)
     private let hasReserved = Atomic<Bool>(false)
 
@@ -21,8 +18,9 @@ package struct TenantShare: ~Copyable, Sendable {
     ///
     /// - Parameter reservedOperations: The tenant's own reservation or, where that is more, the sum of its caches'.
     package borrowing func set(_ limits: Limits, reservedOperations: UInt64?, nowNanoseconds: UInt64) {
-        let weight = limits[.weight] ?? Self.defaultWeight
-        storedWeight.store(min(max(weight, Self.weights.lowerBound), Self.weights.upperBound), ordering: .relaxed)
+        let (weight, range) = (limits[.weight] ?? LimitName.defaultWeight, LimitName.weight.range)
+        // Never nothing, by which would be divided: a catalog may hold what the control plane does not take.
+        storedWeight.store(min(max(weight, range.lowerBound), range.upperBound), ordering: .relaxed)
         guard let rate = reservedOperations, rate > 0 else { return hasReserved.store(false, ordering: .relaxed) }
         // A twentieth of a second at once, so that what was not used does not become a flood that goes first.
         reserved.setRate(rate, burst: max(1, rate / 20), nowNanoseconds: nowNanoseconds)

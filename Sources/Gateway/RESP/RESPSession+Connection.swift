@@ -22,7 +22,7 @@ extension RESPSession {
     func receiveQuietly(_ arguments: Arguments, _ shared: RESPLane) {
         let start = shared.writer.count
         if replies == .skipNext { replies = .skipping }
-        receiveAlways(arguments, shared)
+        dispatch(arguments, shared)
         if isMuted { shared.writer.truncate(to: start) }
         if replies == .skipping { replies = .on }
     }

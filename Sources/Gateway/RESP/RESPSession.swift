@@ -98,12 +98,8 @@ final class RESPSession {
     }
 
     /// As ``receive(_:_:)``, whatever becomes of the reply.
-    func receiveAlways(_ arguments: Arguments, _ shared: RESPLane) {
-        dispatch(arguments, shared)
-    }
-
     @inline(__always)
-    private func dispatch(_ arguments: Arguments, _ shared: RESPLane) {
+    func dispatch(_ arguments: Arguments, _ shared: RESPLane) {
         guard let found = CommandTable.shared.command(named: arguments[0]) else {
             return receiveUnknown(arguments, shared.writer)
         }
